@@ -1,0 +1,410 @@
+"""One safetensors file holds a model or a checkpoint: read and write, everything checked.
+
+The tensors are the arrays; everything else is JSON text under the one key ``"diglot"`` of the
+file's string metadata. One key, sorted JSON and the library's own ordering of tensors make the
+bytes a function of the content alone. Nothing in a file is ever executed, imported or used as
+a path.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import math
+import os
+import secrets
+import stat
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from .errors import InputError, ModelFileError
+
+FORMAT = 1
+"""The newest version of the file format; a file with a higher one is refused."""
+
+_KEY = "diglot"
+
+# The element types that NumPy and safetensors share, by their names in the file.
+_DTYPES = {
+    "BOOL": np.dtype("bool"),
+    "U8": np.dtype("uint8"),
+    "I8": np.dtype("int8"),
+    "U16": np.dtype("<u2"),
+    "I16": np.dtype("<i2"),
+    "U32": np.dtype("<u4"),
+    "I32": np.dtype("<i4"),
+    "U64": np.dtype("<u8"),
+    "I64": np.dtype("<i8"),
+    "F16": np.dtype("<f2"),
+    "F32": np.dtype("<f4"),
+    "F64": np.dtype("<f8"),
+}
+_DTYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+
+
+def encode(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> bytes:
+    """Turn named arrays and metadata into the bytes of a safetensors file.
+
+    The same content always gives the same bytes, whatever the order of the names.
+
+    Parameters
+    ----------
+    tensors : mapping of str to ndarray
+        Boolean, integer (8 to 64 bits) or float (16 to 64 bits) arrays of any shape.
+    metadata : mapping
+        Anything that JSON can hold, with NumPy scalars and arrays turned into numbers and lists.
+        NaN and the infinities, which JSON lacks, become null. The key ``"format"`` is added.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    InputError
+        An array's element type, a name or a metadata value cannot be stored.
+
+    See Also
+    --------
+    decode
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from diglot.storage import decode, encode
+    >>> tensors, metadata = decode(encode({"w": np.ones(2)}, {"kind": "classifier"}))
+    >>> tensors["w"], metadata
+    (array([1., 1.]), {'format': 1, 'kind': 'classifier'})
+    """
+    arrays = {name: _storable(name, tensors[name]) for name in _sorted_names(tensors)}
+    content = {**metadata, "format": FORMAT}
+    try:
+        plain = _plain(content, "metadata")
+    except RecursionError:
+        raise InputError("metadata is nested too deeply, or holds itself; flatten it.") from None
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return safetensors.numpy.save(arrays, {_KEY: text})
+
+
+def decode(
+    data: bytes | bytearray | memoryview,
+    name: str = "the data",
+    *,
+    require_metadata: bool = True,
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Turn the bytes of a safetensors file into named arrays and metadata.
+
+    Parameters
+    ----------
+    data : bytes, bytearray or memoryview
+        The whole file.
+    name : str
+        What error messages call the data: a path, say.
+    require_metadata : bool
+        Refuse a file that diglot did not write. With False such a file gives metadata ``{}``.
+
+    Returns
+    -------
+    tensors : dict of str to ndarray
+        By sorted name; the arrays own their memory and can be written to. The 16-bit
+        "bfloat" type, which NumPy lacks, comes as float32, without loss.
+    metadata : dict
+        With ``"format"``, the version of the file format.
+
+    Raises
+    ------
+    ModelFileError
+        The data are damaged, foreign, or of a newer format version.
+
+    Examples
+    --------
+    >>> from diglot.storage import decode
+    >>> decode(b"not a model", "notes.txt")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    diglot.errors.ModelFileError: notes.txt is not a safetensors file, or it is damaged ...
+    """
+    data = data if isinstance(data, bytes) else bytes(data)
+    try:
+        # The library checks the header, the offsets (in range, no overlap, no gap) and the sizes.
+        entries = safetensors.deserialize(data)
+    except safetensors.SafetensorError as error:
+        raise ModelFileError(
+            f"{name} is not a safetensors file, or it is damaged ({error}); "
+            "copy it again from its source, or save the model again."
+        ) from None
+    metadata = _metadata(data, name, require_metadata)
+    # The library answers in random order.
+    tensors = {key: _array(key, entry, name) for key, entry in sorted(entries, key=lambda e: e[0])}
+    return tensors, metadata
+
+
+def write_file(
+    path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]
+) -> Path:
+    """Write a model file so that a crash leaves either the old file or the new one, whole.
+
+    Parameters
+    ----------
+    path : path
+        The file; its folder must exist. An existing file is replaced.
+    tensors, metadata
+        See `encode`.
+
+    Returns
+    -------
+    Path
+        The file that was written.
+
+    Raises
+    ------
+    ModelFileError
+        The file cannot be written there; an existing file is as it was.
+    InputError
+        See `encode`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from diglot.storage import read_file, write_file
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = write_file(f"{folder}/m.safetensors", {"w": np.zeros(3)}, {"kind": "demo"})
+    ...     read_file(path)[1]["kind"]
+    'demo'
+    """
+    data = encode(tensors, metadata)
+    try:
+        # A link stays a link: the file it points to is replaced.
+        target = Path(os.path.realpath(path))
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "Is a directory")
+        _write_atomically(target, data)
+    except (OSError, ValueError) as error:
+        raise ModelFileError(f"{path} cannot be written: {_fix(error, path, len(data))}") from error
+    return Path(path)
+
+
+def read_file(
+    path: str | os.PathLike[str], *, require_metadata: bool = True
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read a model file.
+
+    Parameters
+    ----------
+    path : path
+        A safetensors file.
+    require_metadata : bool
+        See `decode`.
+
+    Returns
+    -------
+    tensors : dict of str to ndarray
+    metadata : dict
+
+    Raises
+    ------
+    ModelFileError
+        There is no such file, it cannot be read, or `decode` refuses it.
+
+    Examples
+    --------
+    >>> from diglot.storage import read_file
+    >>> read_file("nowhere.safetensors")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    diglot.errors.ModelFileError: nowhere.safetensors cannot be read: ...
+    """
+    try:
+        # Reading a pipe or a device could wait for ever.
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise ValueError("it is not a regular file")
+        data = Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        raise ModelFileError(f"{path} cannot be read: {_fix(error, path)}") from error
+    return decode(data, str(path), require_metadata=require_metadata)
+
+
+def fingerprint(tensors: Mapping[str, np.ndarray]) -> str:
+    """Give the SHA-256 of named arrays: names, element types, shapes and bytes.
+
+    Parameters
+    ----------
+    tensors : mapping of str to ndarray
+        See `encode`; the order of the names does not matter.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from diglot.storage import fingerprint
+    >>> fingerprint({"w": np.zeros(3)})[:8]
+    '3875fe3e'
+    """
+    digest = hashlib.sha256()
+    for name in _sorted_names(tensors):
+        array = _storable(name, tensors[name])
+        # JSON delimits itself, so no two contents run together into the same stream of bytes.
+        head = json.dumps([name, _DTYPE_NAMES[array.dtype], array.shape])
+        digest.update(head.encode("ascii"))
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _sorted_names(tensors: Mapping[str, np.ndarray]) -> list[str]:
+    for name in tensors:
+        if not isinstance(name, str) or name == "__metadata__":
+            raise InputError(f"{name!r} cannot name a tensor; use another string.")
+    return sorted(tensors)
+
+
+def _storable(name: str, value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    dtype = array.dtype.newbyteorder("<")
+    if dtype not in _DTYPE_NAMES:
+        raise InputError(
+            f"Tensor {name!r} has element type {array.dtype}, which a model file cannot hold; "
+            f"use one of {', '.join(str(d) for d in _DTYPES.values())}."
+        )
+    return np.asarray(array, dtype=dtype, order="C")
+
+
+def _plain(value: Any, where: str) -> Any:
+    """Turn a value into what JSON can hold, or say where it is that JSON cannot."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, Mapping):
+        for key in value:
+            # JSON would turn 1 and "1" into the same key without a word.
+            if not isinstance(key, str):
+                raise InputError(f"{where} has the key {key!r}; the keys must be strings.")
+        return {key: _plain(item, f"{where}[{key!r}]") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    raise InputError(
+        f"{where} is a {type(value).__name__}, which JSON cannot hold; use strings, numbers, "
+        "lists and dicts."
+    )
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build a JSON object; refuse a repeated key, for nobody knows which value counts."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key appears twice")
+    return found
+
+
+def _no_constant(text: str) -> None:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _metadata(data: bytes, name: str, required: bool) -> dict[str, Any]:
+    """Read the metadata from a header that the library has accepted."""
+    (length,) = struct.unpack_from("<Q", data)
+    try:
+        header = json.loads(data[8 : 8 + length], object_pairs_hook=_unique)
+        text = (header.get("__metadata__") or {}).get(_KEY)
+        if text is None:
+            if required:
+                raise ModelFileError(
+                    f"{name} is a safetensors file, but diglot did not write it; read it as a "
+                    "file of weights, not as a model."
+                )
+            return {}
+        metadata = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        if not isinstance(metadata, dict):
+            raise ValueError("it is not an object")
+        version = metadata.get("format")
+        if type(version) is not int or version < 1:
+            raise ValueError(f"the format version is {version!r}")
+    except ModelFileError:
+        raise
+    except (ValueError, RecursionError, AttributeError) as error:
+        raise ModelFileError(
+            f"{name} is damaged: its metadata cannot be read ({error}); "
+            "copy it again from its source, or save the model again."
+        ) from None
+    if version > FORMAT:
+        raise ModelFileError(
+            f"{name} has format version {version}, and this diglot reads up to {FORMAT}; "
+            "install a newer diglot to read it."
+        )
+    return metadata
+
+
+def _array(key: str, entry: Mapping[str, Any], name: str) -> np.ndarray:
+    code, shape, data = entry["dtype"], entry["shape"], entry["data"]
+    try:
+        if code == "BF16":
+            # The upper half of a float32.
+            bits = np.frombuffer(data, "<u2") if data else np.empty(0, "<u2")
+            return (bits.astype("<u4") << 16).view("<f4").reshape(shape)
+        dtype = _DTYPES[code]
+        array = np.frombuffer(data, dtype) if data else np.empty(0, dtype)
+        return array.reshape(shape)
+    except KeyError:
+        problem = f"its element type {code} is unknown here"
+    except (ValueError, OverflowError, TypeError) as error:
+        problem = str(error)
+    raise ModelFileError(
+        f"{name}: tensor {key!r} cannot be read ({problem}); convert or save the file again."
+    )
+
+
+def _write_atomically(target: Path, data: bytes) -> None:
+    # The same folder: only there is a rename atomic. The name is free, the mode follows umask.
+    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    handle = os.open(temporary, flags, 0o666)
+    try:
+        with open(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    # The rename itself must reach the disk too; some file systems cannot be asked for that.
+    with contextlib.suppress(OSError):
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _fix(error: Exception, path: Any, size: int = 0) -> str:
+    """Say what is wrong with a path and what to do about it."""
+    code = getattr(error, "errno", None)
+    folder = os.path.dirname(os.path.abspath(path)) if isinstance(code, int) else ""
+    if code in (errno.ENOENT, errno.ENOTDIR):
+        if not os.path.isdir(folder):
+            return f"there is no folder {folder}; create it, or choose another."
+        return "there is no such file; check the name."
+    if code == errno.EISDIR:
+        return "it is a folder; give the name of a file in it."
+    if code in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"permission denied; choose a folder other than {folder}, or ask for access to it."
+    if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"no room for {size / 2**20:.1f} MiB in {folder}; free some, or choose another."
+    return f"{getattr(error, 'strerror', None) or error}; choose another path."
