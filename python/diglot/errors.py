@@ -1,0 +1,71 @@
+"""The kinds of error that diglot raises; each message names the culprit and the fix.
+
+``kind`` is the name under which R sees the error: a condition of class
+``diglot_error_<kind>``, ``diglot_error``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class DiglotError(Exception):
+    """Base of every error that diglot raises on purpose."""
+
+    kind = "general"
+
+
+class InputError(DiglotError, ValueError):
+    """An argument or the data cannot be used; the message names which and how to mend it."""
+
+    kind = "input"
+
+
+class ImageError(InputError):
+    """An image cannot be read or does not fit; the message names its file or row."""
+
+    kind = "image"
+
+
+class ModelFileError(DiglotError, ValueError):
+    """A model, checkpoint or weight file is damaged, foreign or too new."""
+
+    kind = "model_file"
+
+
+class DeviceError(DiglotError, RuntimeError):
+    """The asked-for device is not there or has no engine build."""
+
+    kind = "device"
+
+
+class OutOfMemoryError(DiglotError, MemoryError):
+    """A batch does not fit into memory; the message says which size would."""
+
+    kind = "memory"
+
+
+class MissingPackageError(DiglotError, ImportError):
+    """An optional or required package is missing; the message says how to install it."""
+
+    kind = "missing_package"
+
+
+class DivergedError(DiglotError, ArithmeticError):
+    """The training loss became NaN or infinite.
+
+    Attributes
+    ----------
+    model : object or None
+        The estimator with the best weights that were seen before, if an epoch had ended.
+    """
+
+    kind = "diverged"
+
+    def __init__(self, message: str, model: Any = None) -> None:
+        super().__init__(message)
+        self.model = model
+
+
+class InterruptedFitWarning(UserWarning):
+    """The user interrupted a fit; what was learned so far is kept."""

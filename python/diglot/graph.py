@@ -1,0 +1,739 @@
+"""A model is a graph: MXNet's own JSON format as plain data, built and read without MXNet.
+
+:class:`Graph` holds the nodes, what the input must look like, and (once it has been trained or
+loaded) the weights. :class:`Builder` writes one, tracking shapes and parameters as it goes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from diglot.errors import InputError, ModelFileError
+from diglot.operators import OPERATORS, Attrs, Shape, Slot
+from diglot.seeds import stream
+
+_MXNET_VERSION = 10901  # the format's version; 1.9.1 and 2.0 both read it
+_MOST_NODES = 100_000
+_PREDICTIONS = {"SoftmaxOutput", "softmax", "log_softmax", "SoftmaxActivation", "Softmax"}
+_HEADS = {"FullyConnected", "Convolution"}
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a network's input must look like, and how an image is brought there.
+
+    Attributes
+    ----------
+    height, width, channels : int
+        The size in pixels.
+    mean, std : tuple of float
+        Per channel, in units after integers were scaled to [0, 1]; pixels become
+        ``(pixel - mean) / std``.
+    resize : {"squash", "crop"}
+        Whether an image of another size is resized as a whole, or its shorter side is resized
+        and the centre cropped.
+    crop_fraction : float
+        With ``resize="crop"``: the part of the resized shorter side that is kept.
+    interpolation : {"bilinear", "bicubic", "nearest"}
+        Antialiased as Pillow does it.
+    convert_colour : bool
+        Whether colour images may be turned grey for a network with one channel.
+
+    Examples
+    --------
+    >>> InputSpec(28, 28, 1).shape
+    (1, 28, 28)
+    """
+
+    height: int
+    width: int
+    channels: int
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    resize: str = "squash"
+    crop_fraction: float = 0.875
+    interpolation: str = "bilinear"
+    convert_colour: bool = False
+
+    def __post_init__(self) -> None:
+        for side in ("height", "width", "channels"):
+            value = getattr(self, side)
+            if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= 65536:
+                raise InputError(f"an input's {side} must be a whole number from 1, not {value!r}")
+        if self.resize not in ("squash", "crop"):
+            raise InputError(f'resize must be "squash" or "crop", not {self.resize!r}')
+        if self.interpolation not in ("bilinear", "bicubic", "nearest"):
+            raise InputError(
+                'interpolation must be "bilinear", "bicubic" or "nearest", '
+                f"not {self.interpolation!r}"
+            )
+        for name, default in (("mean", 0.0), ("std", 1.0)):
+            values = tuple(float(v) for v in getattr(self, name)) or (default,) * self.channels
+            if len(values) != self.channels or not all(math.isfinite(v) for v in values):
+                raise InputError(f"{name} must be {self.channels} finite numbers, not {values}")
+            object.__setattr__(self, name, values)
+        if not all(v > 0 for v in self.std):
+            raise InputError(f"std must be positive, not {self.std}")
+
+    @property
+    def shape(self) -> Shape:
+        """Channels, height and width, as the engine sees an image."""
+        return (self.channels, self.height, self.width)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> InputSpec:
+        """Read what ``dataclasses.asdict`` wrote, from a file that may be damaged."""
+        try:
+            known = {**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])}
+            return cls(**known)
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            raise ModelFileError(f"the input's description is damaged: {error}") from error
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation or variable; ``inputs`` are (node, output) indices of earlier nodes."""
+
+    op: str
+    name: str
+    attrs: Mapping[str, str]
+    inputs: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def is_variable(self) -> bool:
+        """Whether it is an input or a parameter."""
+        return self.op == "null"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A learned array or a kept statistic.
+
+    ``init`` is the rule of its first values: "he", "xavier", "zeros" or "ones".
+    ``group`` is the layer group (stage) that it belongs to.
+    """
+
+    name: str
+    shape: Shape
+    kind: str
+    init: str
+    group: str
+    layer: str
+
+    @property
+    def size(self) -> int:
+        """How many numbers it holds."""
+        return math.prod(self.shape)
+
+    @property
+    def auxiliary(self) -> bool:
+        """Whether it is a statistic (of batch normalisation) and not learned by gradient."""
+        return self.kind in ("mean", "variance")
+
+    @property
+    def decays(self) -> bool:
+        """Whether weight decay applies: weights do, biases and norms do not."""
+        return self.kind == "weight"
+
+
+_DEFAULT_INIT = {"weight": "xavier", "scale": "ones", "variance": "ones"}
+
+
+def _parameter(node: Node, slot: Slot, layer: str) -> Parameter:
+    init = node.attrs.get("__diglot_init__") or _DEFAULT_INIT.get(slot.kind, "zeros")
+    group = node.attrs.get("__diglot_group__", "all")
+    return Parameter(node.name, slot.shape, slot.kind, init, group, layer)
+
+
+def _infer_node(
+    node: Node, nodes: Sequence[Node], shapes: Sequence[list[Shape]]
+) -> tuple[list[Shape], list[tuple[int, Slot]]]:
+    """Return an operation's output shapes, and the slot of each variable that is its parameter."""
+    rule = OPERATORS.get(node.op)
+    if rule is None:
+        raise ModelFileError(
+            f"layer {node.name!r} uses the operator {node.op!r}, whose shapes diglot does not know"
+        )
+    attrs = Attrs(node.attrs)
+    count = len(node.inputs) if rule.data_inputs is None else rule.data_inputs
+    try:
+        data = [shapes[i][o] for i, o in node.inputs[:count]]
+        outputs = rule.shapes(attrs, data)
+        slots = rule.slots(attrs, data)
+    except (KeyError, IndexError, TypeError, ZeroDivisionError, ValueError) as error:
+        if isinstance(error, ModelFileError):
+            raise ModelFileError(f"layer {node.name!r}: {error}") from error
+        raise ModelFileError(f"layer {node.name!r} ({node.op}) is damaged: {error!r}") from error
+    for shape in outputs:
+        if not all(isinstance(s, int) and s > 0 for s in shape):
+            raise InputError(
+                f"layer {node.name!r} ({node.op}) would have the output size "
+                f"{tuple(shape[1:])}: the input is too small for this network"
+            )
+    taken = node.inputs[count:]
+    if len(taken) != len(slots):
+        raise ModelFileError(
+            f"layer {node.name!r} ({node.op}) takes {len(slots)} parameters, the file has "
+            f"{len(taken)}"
+        )
+    return outputs, [(i, slot) for (i, _), slot in zip(taken, slots)]
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A network as data, with or without weights.
+
+    Attributes
+    ----------
+    name : str
+        What it is called, such as ``"lenet"``.
+    nodes : tuple of Node
+        In order: a node's inputs come before it.
+    heads : tuple of (int, int)
+        The (node, output) pairs that are the graph's outputs.
+    input : InputSpec
+        What the variable ``data`` must look like.
+    features : str
+        The node that ends the backbone; what comes after it is the head.
+    weights : mapping of str to numpy.ndarray, or None
+        The parameters' values, statistics included.
+    extra_inputs : mapping of str to tuple of int
+        Shapes, without the batch, of inputs beside ``data``.
+
+    Examples
+    --------
+    >>> from diglot import network
+    >>> net = network("lenet", classes=10)
+    >>> net.parameter_count
+    431080
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    heads: tuple[tuple[int, int], ...]
+    input: InputSpec
+    features: str = ""
+    weights: Mapping[str, np.ndarray] | None = None
+    extra_inputs: Mapping[str, Shape] | None = None
+
+    # ---- what follows from the nodes
+
+    @cached_property
+    def _inferred(self) -> tuple[list[list[Shape]], dict[str, Parameter]]:
+        inputs = {"data": self.input.shape, **(self.extra_inputs or {})}
+        shapes: list[list[Shape]] = []
+        parameters: dict[str, Parameter] = {}
+        for node in self.nodes:
+            if node.is_variable:
+                shapes.append([(1, *inputs[node.name])] if node.name in inputs else [])
+                continue
+            outputs, slots = _infer_node(node, self.nodes, shapes)
+            shapes.append(outputs)
+            for index, slot in slots:
+                variable = self.nodes[index]
+                if not variable.is_variable or variable.name in inputs:
+                    raise ModelFileError(
+                        f"layer {node.name!r} takes its {slot.suffix} from {variable.name!r}, "
+                        "which is not a parameter"
+                    )
+                parameter = _parameter(variable, slot, node.name)
+                known = parameters.setdefault(variable.name, parameter)
+                if known.shape != parameter.shape:
+                    raise ModelFileError(
+                        f"parameter {variable.name!r} is used with the shapes {known.shape} and "
+                        f"{parameter.shape}"
+                    )
+                shapes[index] = [slot.shape]
+        for node, shape in zip(self.nodes, shapes):
+            if not shape:
+                raise ModelFileError(f"the input {node.name!r} has no known shape")
+        return shapes, parameters
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """Every parameter by name, in the graph's order."""
+        return self._inferred[1]
+
+    @property
+    def groups(self) -> dict[str, list[str]]:
+        """The parameters' names by layer group, from the input to the head."""
+        groups: dict[str, list[str]] = {}
+        for parameter in self.parameters.values():
+            groups.setdefault(parameter.group, []).append(parameter.name)
+        return groups
+
+    @property
+    def output_shape(self) -> Shape:
+        """The shape of the first output, without the batch."""
+        node, output = self.heads[0]
+        return self._inferred[0][node][output][1:]
+
+    def shape_of(self, layer: str) -> Shape:
+        """Return the output shape of a layer, without the batch."""
+        return self._inferred[0][self.index_of(layer)][0][1:]
+
+    def index_of(self, layer: str) -> int:
+        """Return the position of the node called ``layer``."""
+        for index, node in enumerate(self.nodes):
+            if node.name == layer:
+                return index
+        raise InputError(f"network {self.name!r} has no layer {layer!r}; see its layers()")
+
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers are learned."""
+        return sum(p.size for p in self.parameters.values() if not p.auxiliary)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of one image's forward pass, in convolutions and dense layers."""
+        return sum(row["multiply_adds"] for row in self.layers())
+
+    @property
+    def activation_count(self) -> int:
+        """How many numbers all layers' outputs for one image hold together."""
+        shapes = self._inferred[0]
+        return sum(
+            math.prod(s) for n, out in zip(self.nodes, shapes) if not n.is_variable for s in out
+        )
+
+    def layers(self) -> list[dict[str, Any]]:
+        """Return one row a layer: name, operator, output shape, parameters, multiply-adds."""
+        shapes, parameters = self._inferred
+        rows = []
+        for index, node in enumerate(self.nodes):
+            if node.is_variable:
+                continue
+            rule = OPERATORS[node.op]
+            count = len(node.inputs) if rule.data_inputs is None else rule.data_inputs
+            data = [shapes[i][o] for i, o in node.inputs[:count]]
+            mine = [self.nodes[i].name for i, _ in node.inputs[count:]]
+            rows.append(
+                {
+                    "layer": node.name,
+                    "operator": node.op,
+                    "output": shapes[index][0][1:],
+                    "parameters": sum(
+                        parameters[n].size for n in mine if not parameters[n].auxiliary
+                    ),
+                    "multiply_adds": rule.macs(Attrs(node.attrs), data, shapes[index][0]),
+                }
+            )
+        return rows
+
+    def __str__(self) -> str:
+        head = ("layer", "operator", "output", "parameters", "multiply-adds")
+        body = [
+            (
+                row["layer"],
+                row["operator"],
+                "x".join(map(str, row["output"])),
+                f"{row['parameters']:,}",
+                f"{row['multiply_adds']:,}",
+            )
+            for row in self.layers()
+        ]
+        total = ("total", "", "", f"{self.parameter_count:,}", f"{self.multiply_adds:,}")
+        rows = [head, *body, total]
+        widths = [max(len(row[i]) for row in rows) for i in range(5)]
+        lines = [
+            "  ".join(
+                cell.ljust(w) if i < 3 else cell.rjust(w)
+                for i, (cell, w) in enumerate(zip(row, widths))
+            ).rstrip()
+            for row in rows
+        ]
+        size = f"{self.input.height} x {self.input.width} x {self.input.channels}"
+        trained = "with weights" if self.weights is not None else "without weights"
+        return "\n".join([f"{self.name} for images of {size}, {trained}", *lines])
+
+    def __repr__(self) -> str:
+        size = f"{self.input.height}x{self.input.width}x{self.input.channels}"
+        weights = "with weights" if self.weights is not None else "no weights"
+        return (
+            f"<{type(self).__name__} {self.name}: input {size}, output {self.output_shape}, "
+            f"{self.parameter_count:,} parameters, {weights}>"
+        )
+
+    # ---- pure operations: each returns another graph
+
+    def with_input(self, spec: InputSpec) -> Graph:
+        """Return the network for another input; the weights stay where the shapes allow it."""
+        other = replace(self, input=spec)
+        return replace(other, weights=_fitting(self.weights, other.parameters))
+
+    def with_weights(self, weights: Mapping[str, np.ndarray]) -> Graph:
+        """Return the network with these weights; every parameter must be there, with its shape.
+
+        Raises
+        ------
+        ModelFileError
+            If one is missing, unknown, or of another shape; the message names it.
+        """
+        for name, parameter in self.parameters.items():
+            if name not in weights:
+                raise ModelFileError(f"the weights of {self.name!r} lack {name!r}")
+            if tuple(weights[name].shape) != parameter.shape:
+                raise ModelFileError(
+                    f"the weight {name!r} has the shape {tuple(weights[name].shape)}; "
+                    f"{self.name!r} needs {parameter.shape}"
+                )
+        unknown = sorted(set(weights) - set(self.parameters))
+        if unknown:
+            raise ModelFileError(f"{self.name!r} has no parameter {unknown[0]!r}")
+        ordered = {name: weights[name] for name in self.parameters}
+        return replace(self, weights=ordered)
+
+    def without_weights(self) -> Graph:
+        """Return the bare network."""
+        return replace(self, weights=None)
+
+    @property
+    def head(self) -> str:
+        """The name of the layer that makes the classes: the last dense layer or convolution."""
+        for node in reversed(self.nodes):
+            if node.op in _HEADS:
+                return node.name
+        raise InputError(f"network {self.name!r} has no dense layer or convolution to be its head")
+
+    def with_head(self, classes: int) -> Graph:
+        """Return the network with its last layer made for ``classes`` outputs.
+
+        The head's weights are dropped, so that the result must be initialised or trained.
+        """
+        at = self.index_of(self.head)
+        node = self.nodes[at]
+        key = "num_hidden" if node.op == "FullyConnected" else "num_filter"
+        attrs = {**node.attrs, key: str(int(classes))}
+        nodes = (*self.nodes[:at], replace(node, attrs=attrs), *self.nodes[at + 1 :])
+        other = replace(self, nodes=nodes)
+        if other.output_shape != (classes,):
+            raise InputError(
+                f"network {self.name!r} gives an output of shape {other.output_shape} where "
+                f"({classes},) is needed: end it in a dense layer, one number a class"
+            )
+        if self.weights is None:
+            return other
+        head = {p.name for p in other.parameters.values() if p.layer == node.name}
+        kept = {n: w for n, w in self.weights.items() if n not in head}
+        return replace(other, weights=_fitting(kept, other.parameters))
+
+    def up_to(self, layer: str) -> Graph:
+        """Return the part of the network that computes ``layer``'s output."""
+        at = self.index_of(layer)
+        return self._pruned(((at, 0),))
+
+    def _pruned(self, heads: tuple[tuple[int, int], ...]) -> Graph:
+        needed = {i for i, _ in heads}
+        for index in range(max(needed), -1, -1):
+            if index in needed:
+                needed.update(i for i, _ in self.nodes[index].inputs)
+        place = {old: new for new, old in enumerate(sorted(needed))}
+        nodes = tuple(
+            replace(self.nodes[i], inputs=tuple((place[j], o) for j, o in self.nodes[i].inputs))
+            for i in sorted(needed)
+        )
+        names = {n.name for n in nodes}
+        weights = self.weights and {n: w for n, w in self.weights.items() if n in names}
+        extra = {n: s for n, s in (self.extra_inputs or {}).items() if n in names}
+        features = self.features if self.features in names else ""
+        new_heads = tuple((place[i], o) for i, o in heads)
+        return replace(
+            self,
+            nodes=nodes,
+            heads=new_heads,
+            weights=weights,
+            extra_inputs=extra,
+            features=features,
+        )
+
+    def without_prediction(self) -> Graph:
+        """Return the network without the softmax (and label) that a foreign graph may end in."""
+        graph = self
+        while graph.nodes[graph.heads[0][0]].op in _PREDICTIONS:
+            graph = graph._pruned((graph.nodes[graph.heads[0][0]].inputs[0],))
+        return graph if len(graph.heads) == 1 else graph._pruned(graph.heads[:1])
+
+    # ---- to and from JSON
+
+    def to_json(self) -> str:
+        """Return the graph in MXNet's JSON format, which ``mx.sym.load_json`` reads."""
+        nodes = [
+            {
+                "op": n.op,
+                "name": n.name,
+                **({"attrs": dict(n.attrs)} if n.attrs else {}),
+                "inputs": [[i, o, 0] for i, o in n.inputs],
+            }
+            for n in self.nodes
+        ]
+        variables = [i for i, n in enumerate(self.nodes) if n.is_variable]
+        body = {
+            "nodes": nodes,
+            "arg_nodes": variables,
+            "node_row_ptr": list(range(len(nodes) + 1)),
+            "heads": [[i, o, 0] for i, o in self.heads],
+            "attrs": {"mxnet_version": ["int", _MXNET_VERSION]},
+        }
+        return json.dumps(body, separators=(",", ":"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the weights, as JSON-able data."""
+        return {
+            "name": self.name,
+            "symbol": self.to_json(),
+            "input": asdict(self.input),
+            "features": self.features,
+        }
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Graph:
+        """Read what :meth:`to_dict` wrote; a file's data is checked, not trusted."""
+        try:
+            name, symbol, features = fields["name"], fields["symbol"], fields["features"]
+            spec = InputSpec.from_dict(fields["input"])
+        except (KeyError, TypeError) as error:
+            raise ModelFileError(f"the network's description is damaged: {error!r}") from error
+        if not all(isinstance(text, str) for text in (name, symbol, features)):
+            raise ModelFileError("the network's description is damaged: text expected")
+        return cls.from_json(symbol, spec, name=name, features=features)
+
+    @classmethod
+    def from_json(
+        cls, text: str, spec: InputSpec, *, name: str = "network", features: str = ""
+    ) -> Graph:
+        """Read a graph in MXNet's JSON format (1.x, and older ones with ``param``/``attr``).
+
+        Raises
+        ------
+        ModelFileError
+            If the text is not such a graph, or uses an operator that diglot does not know.
+        """
+        nodes, heads = _read_json(text)
+        graph = cls(name, nodes, heads, spec, features)
+        _ = graph.parameters  # the shapes are checked here, not at the first use
+        return graph
+
+
+def _fitting(
+    weights: Mapping[str, np.ndarray] | None, parameters: Mapping[str, Parameter]
+) -> dict[str, np.ndarray] | None:
+    if weights is None:
+        return None
+    return {
+        name: weights[name]
+        for name, parameter in parameters.items()
+        if name in weights and tuple(weights[name].shape) == parameter.shape
+    }
+
+
+def _read_json(text: str) -> tuple[tuple[Node, ...], tuple[tuple[int, int], ...]]:
+    """Check and read MXNet's JSON: every index within bounds, every node after its inputs."""
+    try:
+        body = json.loads(text)
+        raw = body["nodes"]
+        if not isinstance(raw, list) or not 0 < len(raw) <= _MOST_NODES:
+            raise ModelFileError("a graph needs a list of nodes")
+        nodes = tuple(_read_node(index, entry) for index, entry in enumerate(raw))
+        heads = tuple(_pair(h, len(nodes)) for h in body["heads"])
+    except ModelFileError:
+        raise
+    except (ValueError, KeyError, TypeError, RecursionError, AttributeError) as error:
+        raise ModelFileError(f"not a graph in MXNet's JSON format: {error!r}") from error
+    if not heads:
+        raise ModelFileError("the graph has no output")
+    names = [n.name for n in nodes]
+    if len(set(names)) != len(names):
+        twice = next(n for n in names if names.count(n) > 1)
+        raise ModelFileError(f"the graph has two nodes called {twice!r}")
+    return nodes, heads
+
+
+def _read_node(index: int, entry: Mapping[str, Any]) -> Node:
+    attrs: dict[str, str] = {}
+    for key in ("attr", "param", "attrs"):
+        attrs.update(entry.get(key) or {})
+    if not all(isinstance(v, str) for v in attrs.values()):
+        raise ModelFileError(f"node {index} has attributes that are not text")
+    op, name = entry["op"], entry["name"]
+    if not isinstance(op, str) or not isinstance(name, str):
+        raise ModelFileError(f"node {index} has no proper name")
+    return Node(op, name, attrs, tuple(_pair(i, index) for i in entry["inputs"]))
+
+
+def _pair(entry: Sequence[int], below: int) -> tuple[int, int]:
+    node, output = entry[0], entry[1]
+    if not isinstance(node, int) or not isinstance(output, int):
+        raise ModelFileError("the graph's connections are not numbers")
+    if not 0 <= node < below or not 0 <= output < 64:
+        raise ModelFileError(f"the graph connects to node {node}, which does not come before")
+    return node, output
+
+
+# ---- building
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A layer's output while building: where it comes from, and its shape without the batch."""
+
+    node: int
+    output: int
+    shape: Shape
+
+
+class Builder:
+    """Writes a graph node by node; shapes and parameters follow at once.
+
+    Parameters
+    ----------
+    spec : InputSpec
+        What the variable ``data`` looks like.
+    start : Graph, optional
+        A graph to add to; its nodes are kept.
+
+    Examples
+    --------
+    >>> b = Builder(InputSpec(28, 28, 1))
+    >>> b.add("Flatten", b.data, name="flat").shape
+    (784,)
+    """
+
+    def __init__(self, spec: InputSpec, start: Graph | None = None) -> None:
+        self.spec = spec
+        self._nodes: list[Node] = list(start.nodes) if start else []
+        self._shapes: list[list[Shape]] = list(start._inferred[0]) if start else []
+        self._extra: dict[str, Shape] = dict(start.extra_inputs or {}) if start else {}
+        self._names = {n.name for n in self._nodes}
+        self._group = "all"
+        self._start = start
+        if start is None:
+            self._variable("data", (1, *spec.shape), {"__dtype__": "0"})
+
+    @property
+    def data(self) -> Tensor:
+        """The image."""
+        return Tensor(0, 0, self.spec.shape)
+
+    def start_output(self) -> Tensor:
+        """The first output of the graph that is added to."""
+        node, output = self._start.heads[0]
+        return Tensor(node, output, self._shapes[node][output][1:])
+
+    def input(self, name: str, shape: Shape) -> Tensor:
+        """Add an input beside ``data``, such as the target; ``shape`` is without the batch."""
+        self._extra[name] = tuple(shape)
+        return Tensor(self._variable(name, (1, *shape), {"__dtype__": "0"}), 0, tuple(shape))
+
+    @contextmanager
+    def group(self, name: str) -> Iterator[None]:
+        """Put the parameters added inside into the layer group ``name``."""
+        outer, self._group = self._group, name
+        try:
+            yield
+        finally:
+            self._group = outer
+
+    def add(self, op: str, *inputs: Tensor, name: str, init: str = "", **attrs: Any) -> Tensor:
+        """Add an operation with its parameters, and return its first output.
+
+        Parameters
+        ----------
+        op : str
+            MXNet's name of the operator, such as ``"Convolution"``.
+        *inputs : Tensor
+            The data it works on.
+        name : str
+            The layer's name; its parameters are called ``<name>_weight`` and so on.
+        init : str, optional
+            The rule for the weight's first values.
+        **attrs
+            The operator's attributes.
+        """
+        rule = OPERATORS[op]
+        text = {k: str(v) for k, v in attrs.items()}
+        shapes = [(1, *t.shape) for t in inputs]
+        places = [(t.node, t.output) for t in inputs]
+        for slot in rule.slots(Attrs(text), shapes):
+            extra = {"__dtype__": "0", "__diglot_group__": self._group}
+            if init and slot.kind == "weight":
+                extra["__diglot_init__"] = init
+            places.append((self._variable(f"{name}_{slot.suffix}", slot.shape, extra), 0))
+        self._claim(name)
+        node = Node(op, name, text, tuple(places))
+        outputs, _ = _infer_node(node, self._nodes, self._shapes)
+        self._nodes.append(node)
+        self._shapes.append(outputs)
+        return Tensor(len(self._nodes) - 1, 0, outputs[0][1:])
+
+    def graph(self, name: str, *outputs: Tensor, features: Tensor | None = None) -> Graph:
+        """Return what was built, ending in ``outputs``."""
+        ends = self._nodes[features.node].name if features else ""
+        heads = tuple((t.node, t.output) for t in outputs)
+        return Graph(name, tuple(self._nodes), heads, self.spec, ends, None, dict(self._extra))
+
+    def _claim(self, name: str) -> None:
+        if name in self._names:
+            raise InputError(f"two layers are called {name!r}")
+        self._names.add(name)
+
+    def _variable(self, name: str, shape: Shape, attrs: dict[str, str]) -> int:
+        self._claim(name)
+        self._nodes.append(Node("null", name, attrs))
+        self._shapes.append([shape])
+        return len(self._nodes) - 1
+
+
+# ---- first values
+
+
+def initial_weights(graph: Graph, seed: int) -> dict[str, np.ndarray]:
+    """Draw the first values of every parameter, each from a stream of its own.
+
+    Weights that the graph already has are kept.
+
+    Parameters
+    ----------
+    graph : Graph
+        The network.
+    seed : int
+        The user's seed.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        float32 arrays.
+
+    Notes
+    -----
+    "he": normal with variance 2 / fan-in (He et al., 2015); "xavier": uniform with variance
+    2 / (fan-in + fan-out) (Glorot and Bengio, 2010).
+    """
+    have = graph.weights or {}
+    return {
+        name: have[name] if name in have else _first_values(parameter, seed)
+        for name, parameter in graph.parameters.items()
+    }
+
+
+def _first_values(parameter: Parameter, seed: int) -> np.ndarray:
+    shape = parameter.shape
+    if parameter.init in ("zeros", "ones"):
+        return getattr(np, parameter.init)(shape, np.float32)
+    field = math.prod(shape[2:])
+    fan_in, fan_out = math.prod(shape[1:]), shape[0] * field
+    generator = stream(seed, f"initial {parameter.name}")
+    if parameter.init == "he":
+        return generator.normal(0, math.sqrt(2 / fan_in), shape).astype(np.float32)
+    if parameter.init == "xavier":
+        bound = math.sqrt(6 / (fan_in + fan_out))
+        return generator.uniform(-bound, bound, shape).astype(np.float32)
+    raise ModelFileError(f"{parameter.name!r} has the unknown initial rule {parameter.init!r}")

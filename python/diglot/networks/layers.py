@@ -1,0 +1,96 @@
+"""The small set of helpers in which every network of the catalogue is written."""
+
+from __future__ import annotations
+
+from diglot.graph import Builder, Tensor
+
+
+def conv(
+    b: Builder,
+    x: Tensor,
+    channels: int,
+    kernel: int = 3,
+    *,
+    name: str,
+    stride: int = 1,
+    pad: int | None = None,
+    groups: int = 1,
+    bias: bool = True,
+    init: str = "he",
+) -> Tensor:
+    """Add a square convolution; without ``pad`` it keeps the size at stride 1."""
+    pad = kernel // 2 if pad is None else pad
+    return b.add(
+        "Convolution",
+        x,
+        name=name,
+        init=init,
+        kernel=(kernel, kernel),
+        stride=(stride, stride),
+        pad=(pad, pad),
+        num_filter=channels,
+        num_group=groups,
+        no_bias=not bias,
+    )
+
+
+def norm(b: Builder, x: Tensor, *, name: str, eps: float = 1e-5, momentum: float = 0.9) -> Tensor:
+    """Add batch normalisation over the channels, with a learned scale and shift."""
+    return b.add("BatchNorm", x, name=name, eps=eps, momentum=momentum, fix_gamma=False)
+
+
+def act(b: Builder, x: Tensor, kind: str = "relu", *, name: str) -> Tensor:
+    """Add an activation: relu, tanh, sigmoid, softrelu, or relu6."""
+    if kind == "relu6":
+        return b.add("clip", x, name=name, a_min=0.0, a_max=6.0)
+    return b.add("Activation", x, name=name, act_type=kind)
+
+
+def pool(
+    b: Builder,
+    x: Tensor,
+    kind: str = "max",
+    kernel: int = 2,
+    *,
+    name: str,
+    stride: int | None = None,
+    pad: int = 0,
+) -> Tensor:
+    """Add max or average pooling; padding does not count in the average."""
+    stride = kernel if stride is None else stride
+    return b.add(
+        "Pooling",
+        x,
+        name=name,
+        pool_type=kind,
+        kernel=(kernel, kernel),
+        stride=(stride, stride),
+        pad=(pad, pad),
+        count_include_pad=False,
+    )
+
+
+def global_pool(b: Builder, x: Tensor, *, name: str) -> Tensor:
+    """Average each channel over the whole image, and return a vector an image."""
+    x = b.add("Pooling", x, name=name, pool_type="avg", global_pool=True, kernel=(1, 1))
+    return flatten(b, x, name=f"{name}_flat")
+
+
+def flatten(b: Builder, x: Tensor, *, name: str) -> Tensor:
+    """Turn an image's channels, rows and columns into one vector."""
+    return b.add("Flatten", x, name=name)
+
+
+def dense(b: Builder, x: Tensor, units: int, *, name: str, init: str = "xavier") -> Tensor:
+    """Add a fully connected layer."""
+    return b.add("FullyConnected", x, name=name, init=init, num_hidden=units)
+
+
+def dropout(b: Builder, x: Tensor, rate: float, *, name: str) -> Tensor:
+    """Zero a share of the numbers in training; nothing where the rate is 0."""
+    return b.add("Dropout", x, name=name, p=rate) if rate else x
+
+
+def add(b: Builder, x: Tensor, y: Tensor, *, name: str) -> Tensor:
+    """Add two outputs of the same shape."""
+    return b.add("elemwise_add", x, y, name=name)

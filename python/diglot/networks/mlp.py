@@ -1,0 +1,29 @@
+"""A multilayer perceptron: the image as one vector, dense layers with dropout between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from diglot.graph import Builder, Graph, InputSpec
+from diglot.networks.layers import act, dense, dropout, flatten
+
+
+def mlp(
+    spec: InputSpec,
+    classes: int,
+    *,
+    hidden: Sequence[int] = (128, 64),
+    activation: str = "relu",
+    dropout_rate: float = 0.0,
+) -> Graph:
+    """Dense layers of the widths ``hidden``, each with an activation."""
+    b = Builder(spec)
+    x = features = flatten(b, b.data, name="flat")
+    for number, width in enumerate(hidden, 1):
+        with b.group(f"dense{number}"):
+            init = "he" if activation == "relu" else "xavier"
+            x = dense(b, x, width, name=f"dense{number}", init=init)
+            x = act(b, x, activation, name=f"dense{number}_{activation}")
+            x = features = dropout(b, x, dropout_rate, name=f"dense{number}_dropout")
+    with b.group("head"):
+        return b.graph("mlp", dense(b, x, classes, name="head"), features=features)
