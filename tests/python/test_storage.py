@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
-from diglot import storage
-from diglot.errors import InputError, ModelFileError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+from diglot import storage
+from diglot.errors import InputError, ModelFileError
 
 TYPES = "bool uint8 int8 uint16 int16 uint32 int32 uint64 int64 float16 float32 float64".split()
 
