@@ -1,0 +1,98 @@
+"""Image learning in R and in Python with one core.
+
+The same models, the same files and, for the same seed, the same bytes in both languages.
+
+>>> import diglot
+>>> data = diglot.example_images("digits")
+>>> model = diglot.ImageClassifier(network="lenet", epochs=1, seed=1)
+>>> labels = model.fit(data[["image"]], data["label"]).predict(data[["image"]])  # doctest: +SKIP
+
+Names load at first use: ``import diglot`` loads neither MXNet nor pandas.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Every public name and the module that holds it.
+_MODULES = {
+    "ImageClassifier": "classifier",
+    "load": "classifier",
+    "loads": "classifier",
+    "report": "report",
+    "network": "networks",
+    "networks": "networks",
+    "read_images": "images",
+    "read_idx": "images",
+    "example_images": "images",
+    "check_setup": "installation",
+    "devices": "installation",
+    "DiglotError": "errors",
+    "InputError": "errors",
+    "ImageError": "errors",
+    "ModelFileError": "errors",
+    "DeviceError": "errors",
+    "OutOfMemoryError": "errors",
+    "MissingPackageError": "errors",
+    "DivergedError": "errors",
+    "InterruptedFitWarning": "errors",
+}
+
+if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
+    from diglot.classifier import ImageClassifier, load, loads
+    from diglot.errors import (
+        DeviceError,
+        DiglotError,
+        DivergedError,
+        ImageError,
+        InputError,
+        InterruptedFitWarning,
+        MissingPackageError,
+        ModelFileError,
+        OutOfMemoryError,
+    )
+    from diglot.images import example_images, read_idx, read_images
+    from diglot.installation import check_setup, devices
+    from diglot.networks import network, networks
+    from diglot.report import report
+
+__all__ = [  # noqa: F822 (ruff does not see what TYPE_CHECKING defines)
+    "DeviceError",
+    "DiglotError",
+    "DivergedError",
+    "ImageClassifier",
+    "ImageError",
+    "InputError",
+    "InterruptedFitWarning",
+    "MissingPackageError",
+    "ModelFileError",
+    "OutOfMemoryError",
+    "__version__",
+    "check_setup",
+    "devices",
+    "example_images",
+    "load",
+    "loads",
+    "network",
+    "networks",
+    "read_idx",
+    "read_images",
+    "report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        module = _MODULES[name]
+    except KeyError:
+        raise AttributeError(f"module 'diglot' has no attribute {name!r}") from None
+    value = getattr(import_module(f"diglot.{module}"), name)
+    globals()[name] = value  # the next access finds it without this function
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Runs the checks that are named (all without names), goes on after one that fails, and ends in one line for each.
+# Their output is kept in build/. Make sets the environment: run it as `make test`, `make lint`, ...
+set -uo pipefail
+cd "$(dirname "$0")/.."
+mkdir -p build
+python=.venv/bin/python
+names=("$@")
+if [ $# = 0 ]; then names=(ruff lintr pytest check); fi
+
+run_ruff() { "$python" -m ruff check . && "$python" -m ruff format --check .; }
+
+run_pytest() { "$python" -m pytest; }
+
+run_lintr() { Rscript --vanilla tools/lint.R; }
+
+run_testthat() { (cd tests && NOT_CRAN=true Rscript --vanilla testthat.R); }
+
+run_check() {
+    local tree=build/r/diglot part parts=() log=build/r/diglot.Rcheck/00check.log
+    rm -rf build/r && mkdir -p "$tree"
+    # R CMD build copies a folder whole, .venv/ with it, before it leaves out anything: give it only the R package.
+    for part in DESCRIPTION NAMESPACE NEWS.md README.md .Rbuildignore R data inst man python tests vignettes; do
+        if [ -e "$part" ]; then parts+=("$part"); fi
+    done
+    tar -cf - --exclude=__pycache__ "${parts[@]}" | tar -xf - -C "$tree" || return 1
+    (
+        cd build/r &&
+            R CMD build --no-manual diglot &&
+            # Not CRAN's machine: every test runs. Vignettes are rendered by build, and their code again by check.
+            NOT_CRAN=true _R_CHECK_FORCE_SUGGESTS_=true _R_CHECK_SYSTEM_CLOCK_=0 R CMD check --no-manual diglot_*.tar.gz
+    ) || {
+        # What R CMD check only names is worth seeing at once.
+        tail -n 60 build/r/diglot.Rcheck/00install.out build/r/diglot.Rcheck/tests/*.fail 2>/dev/null
+        return 1
+    }
+    if ! grep -q '^Status:' "$log" || grep -qE '^Status:.*(ERROR|WARNING)' "$log"; then return 1; fi
+}
+
+r_counts() { # testthat's closing line, in words
+    sed -nE 's/^\[ FAIL ([0-9]+) \| WARN ([0-9]+) \| SKIP ([0-9]+) \| PASS ([0-9]+) \].*/\4 passed, \1 failed, \3 skipped, \2 warnings/p' "$@" 2>/dev/null | tail -n 1
+}
+
+failed=0
+lines=()
+for name in "${names[@]}"; do
+    printf '\n== %s\n' "$name"
+    start=$SECONDS
+    if "run_$name" 2>&1 | tee "build/$name.log"; then result=passed; else result=FAILED failed=1; fi
+    closing=
+    case $name in
+    pytest) closing=$(tail -n 1 build/pytest.log | sed 's/^=* *//; s/ *=*$//') ;;
+    testthat) closing=$(r_counts build/testthat.log) ;;
+    check)
+        output=$(ls build/r/diglot.Rcheck/tests/testthat.Rout build/r/diglot.Rcheck/tests/testthat.Rout.fail 2>/dev/null | head -n 1)
+        cp "${output:-/dev/null}" build/testthat.log
+        closing="$(r_counts build/testthat.log); R CMD check $(sed -n 's/^Status: /ended with: /p' build/check.log | tail -n 1)"
+        ;;
+    esac
+    case $name in testthat | check)
+        sed -n '/Skipped tests/,/^\[ FAIL/p' build/testthat.log | grep -v '^\[ FAIL' || true
+        if [ -z "$(r_counts build/testthat.log)" ]; then
+            echo "The R tests did not reach their end."
+            result=FAILED failed=1
+        elif [ "${CI:-}" = true ] && ! grep -qE '\| SKIP 0 \|' build/testthat.log; then
+            # Set-up installs all that the tests need, so here a skip means that something is broken.
+            echo "Skipped R tests count as failures where CI=true."
+            result=FAILED failed=1
+        fi
+        ;;
+    esac
+    lines+=("$(printf '%-9s %-7s %4d s   %s' "$name" "$result" $((SECONDS - start)) "$closing")")
+done
+
+printf '\n'
+printf '%s\n' "${lines[@]}"
+exit "$failed"
