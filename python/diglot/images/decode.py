@@ -1,0 +1,565 @@
+"""Reads one image file into an array, or only its header.
+
+The content decides how a file is read, never its name. Whatever is wrong with a file arrives as
+an ``ImageError`` that names it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from ..errors import DiglotError, ImageError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+READABLE = "PNG, JPEG, GIF, BMP, WebP or TIFF"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an image will be once it is decoded (and turned as its EXIF tag says).
+
+    Attributes
+    ----------
+    height, width : int
+        Size in pixels.
+    channels : int
+        1 for gray, 3 for colour, palette and CMYK; transparency does not count.
+    dtype : str
+        "uint8", "uint16" or "float32".
+    """
+
+    height: int
+    width: int
+    channels: int
+    dtype: str
+
+
+def read_header(path: str) -> Header:
+    """Read an image file's size, channels and depth without decoding its pixels.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+
+    Returns
+    -------
+    Header
+        What `decode` would return, described.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing or is not a readable image.
+
+    Examples
+    --------
+    >>> import tempfile, os
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "wide.png")
+    ...     Image.new("RGB", (4, 3)).save(path)
+    ...     read_header(path)
+    Header(height=3, width=4, channels=3, dtype='uint8')
+    """
+    return _guarded(path, _tiff_header, _pillow_header)
+
+
+def decode(path: str) -> np.ndarray:
+    """Read an image file.
+
+    Transparent pixels are laid over white, palettes and CMYK become RGB, the EXIF orientation
+    is applied. Of an animation the first frame is read. 16-bit gray stays 16-bit; 16-bit colour
+    stays so in TIFF and becomes 8-bit in PNG.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+
+    Returns
+    -------
+    ndarray of shape (height, width, channels)
+        uint8, uint16 or float32.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, damaged, too large or not an image.
+
+    Examples
+    --------
+    >>> import tempfile, os
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "wide.png")
+    ...     Image.new("L", (4, 3), 7).save(path)
+    ...     decode(path).shape
+    (3, 4, 1)
+    """
+    return _guarded(path, _tiff_pixels, _pillow_pixels)
+
+
+def from_pillow(image: Image.Image) -> np.ndarray:
+    """Turn an open Pillow image into a (height, width, channels) array, colours as in `decode`.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        Any mode that Pillow can turn into gray, RGB, 16-bit gray or floating point.
+
+    Returns
+    -------
+    ndarray of shape (height, width, channels)
+        uint8, uint16 or float32. The EXIF orientation is not applied.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> from_pillow(Image.new("RGBA", (2, 1), (0, 0, 0, 0)))[0, 0].tolist()
+    [255, 255, 255]
+    """
+    from PIL import Image
+
+    mode = image.mode
+    transparent = "transparency" in image.info
+    if mode.startswith("I;16"):
+        return np.asarray(image).astype(np.uint16, copy=False)[:, :, None]
+    if mode == "I":
+        whole = np.asarray(image)
+        # Older Pillows open 16-bit gray PNG files as 32-bit integers.
+        if image.format == "PNG":
+            return whole.astype(np.uint16)[:, :, None]
+        return whole.astype(np.float32)[:, :, None]
+    if mode == "F":
+        return np.asarray(image, np.float32)[:, :, None]
+    if mode in ("LA", "La") or (mode in ("1", "L") and transparent):
+        two = np.asarray(image.convert("L").convert("LA") if mode == "1" else image.convert("LA"))
+        return over_white(two[:, :, :1], two[:, :, 1:], 255)
+    if mode in ("1", "L"):
+        return np.asarray(image.convert("L"))[:, :, None]
+    if mode in ("RGBA", "RGBa", "PA") or (mode in ("P", "RGB") and transparent):
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
+    return np.asarray(image if mode == "RGB" else image.convert("RGB"))
+
+
+def over_white(colour: np.ndarray, alpha: np.ndarray, white: int) -> np.ndarray:
+    """Lay integer pixels over white: ``alpha * colour + (1 - alpha) * white``, rounded.
+
+    Parameters
+    ----------
+    colour : ndarray of shape (height, width, channels)
+        uint8 or uint16.
+    alpha : ndarray of shape (height, width, 1)
+        Same type; `white` is opaque.
+    white : int
+        The largest value, 255 or 65535.
+
+    Returns
+    -------
+    ndarray of shape (height, width, channels)
+        Same type as `colour`.
+
+    Examples
+    --------
+    >>> over_white(np.array([[[0]]], "u1"), np.array([[[51]]], "u1"), 255).item()
+    204
+    """
+    wide_alpha = alpha.astype(np.uint64)
+    mixed = colour.astype(np.uint64) * wide_alpha + white * (white - wide_alpha)
+    return ((mixed + white // 2) // white).astype(colour.dtype)
+
+
+# ---------------------------------------------------------------------------------- opening
+
+
+def _guarded(path: str, tiff: Any, other: Any) -> Any:
+    """Open a file, choose its reader by its first bytes, and translate whatever goes wrong."""
+    if re.match(r"(?i)(https?|ftp|s3|file)://", path):
+        raise ImageError(
+            f"'{path}' is a web address; download the image and give the file's path instead."
+        )
+    place = os.path.expanduser(path) if path.startswith("~") else path
+    try:
+        # A pipe or a device could block for ever once it is opened, so look first.
+        mode = os.stat(place).st_mode
+        if stat.S_ISDIR(mode):
+            raise ImageError(
+                f"'{path}' is a folder, not an image; read_images() lists the images in a folder."
+            )
+        if not stat.S_ISREG(mode):
+            raise ImageError(f"'{path}' is not a regular file, so it cannot be read as an image.")
+        with open(place, "rb") as file:
+            kind = _kind(file.read(16))
+            if kind is None:
+                empty = os.fstat(file.fileno()).st_size == 0
+                what = "is empty (0 bytes)" if empty else f"is not a {READABLE} image"
+                raise ImageError(f"'{path}' {what}; remove it from the data or replace it.")
+            file.seek(0)
+            return tiff(file, path) if kind == "TIFF" else other(file, path, kind)
+    except FileNotFoundError:
+        raise ImageError(
+            f"There is no file '{path}' (looked from the folder '{_here()}'); check the path."
+        ) from None
+    except PermissionError:
+        raise ImageError(f"'{path}' may not be read; change the file's permissions.") from None
+    except (DiglotError, MemoryError):
+        raise
+    except Exception as error:
+        # A damaged file makes the decoders raise almost anything, from SyntaxError to KeyError.
+        raise ImageError(
+            f"'{path}' cannot be read, it is damaged or cut short ({_reason(error)}); "
+            "replace the file or remove it from the data."
+        ) from error
+
+
+def _here() -> str:
+    try:
+        return os.getcwd()
+    except OSError:
+        return "?"
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    # Pillow names the file object, which says nothing.
+    text = re.sub(r"<[^>]* at 0x[0-9a-f]+>|<_io[^>]*>", "the file", text)
+    return text[:200]
+
+
+def _kind(start: bytes) -> str | None:
+    if start.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if start.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if start.startswith((b"GIF87a", b"GIF89a")):
+        return "GIF"
+    if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
+        return "WEBP"
+    if start.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return "TIFF"
+    if start.startswith(b"BM"):
+        return "BMP"
+    return None
+
+
+def _most_pixels() -> float:
+    """Return the size above which Pillow too refuses an image as a decompression bomb."""
+    from PIL import Image
+
+    limit = Image.MAX_IMAGE_PIXELS
+    return float("inf") if limit is None else 2 * limit
+
+
+def _refuse_bomb(path: str, height: int, width: int, samples: int = 1) -> None:
+    # Four samples a pixel are common; only what needs far more memory than that is suspect.
+    if height * width * max(1.0, samples / 4) > _most_pixels():
+        raise ImageError(
+            f"'{path}' claims to be {height} x {width} pixels (with {samples} values each), which "
+            "is more than Pillow's limit against decompression bombs; if you trust the file, "
+            "raise PIL.Image.MAX_IMAGE_PIXELS or make the image smaller."
+        )
+
+
+# ---------------------------------------------------------------------------------- Pillow
+
+
+def _open(file: BinaryIO, path: str, kind: str) -> Image.Image:
+    from PIL import Image
+
+    try:
+        image = Image.open(file, formats=[kind])
+    except Image.DecompressionBombError as error:
+        raise ImageError(
+            f"'{path}' is larger than Pillow's limit against decompression bombs ({error}); if "
+            "you trust the file, raise PIL.Image.MAX_IMAGE_PIXELS or make the image smaller."
+        ) from error
+    except Image.UnidentifiedImageError:
+        raise ImageError(
+            f"'{path}' starts like a {kind} image but is damaged or cut short; replace the file "
+            "or remove it from the data."
+        ) from None
+    if min(image.size) < 1:
+        raise ImageError(f"'{path}' has no pixels; replace the file or remove it from the data.")
+    return image
+
+
+def _pillow_header(file: BinaryIO, path: str, kind: str) -> Header:
+    with _open(file, path, kind) as image:
+        width, height = image.size
+        if _orientation(image, file) >= 5:
+            width, height = height, width
+        channels, dtype = _described(image)
+    return Header(height, width, channels, dtype)
+
+
+def _described(image: Image.Image) -> tuple[int, str]:
+    """Return channels and type that `from_pillow` will give for this mode."""
+    mode = image.mode
+    if mode.startswith("I;16") or (mode == "I" and image.format == "PNG"):
+        return 1, "uint16"
+    if mode in ("I", "F"):
+        return 1, "float32"
+    return (1 if mode in ("1", "L", "LA", "La") else 3), "uint8"
+
+
+def _pillow_pixels(file: BinaryIO, path: str, kind: str) -> np.ndarray:
+    with _open(file, path, kind) as image:
+        # Before the pixels are loaded, as for the header: the two must agree.
+        turn = _orientation(image, file)
+        image.load()
+        return _turned(from_pillow(image), turn)
+
+
+def _orientation(image: Image.Image, file: BinaryIO) -> int:
+    """Return the EXIF orientation 1 to 8 without decoding the pixels; damaged tags count as 1."""
+    from PIL import Image
+
+    if image.format == "TIFF":
+        return 1  # Pillow applies it to TIFF images itself while it loads them.
+    try:
+        if image.format == "PNG" and "exif" not in image.info:
+            late = _late_exif(file)
+            if late:
+                image.info["exif"] = late
+        # Not PngImageFile's own method, which would decode the whole image.
+        value = Image.Image.getexif(image).get(0x0112, 1)
+        return value if isinstance(value, int) and 1 <= value <= 8 else 1
+    except Exception:
+        return 1
+
+
+def _late_exif(file: BinaryIO) -> bytes | None:
+    """Find a PNG file's EXIF chunk, which may also come after the pixels."""
+    before = file.tell()
+    try:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            length, name = struct.unpack(">I4s", head)
+            if name == b"eXIf":
+                return file.read(length) if length < 1 << 20 else None
+            if name == b"IEND":
+                return None
+            file.seek(length + 4, os.SEEK_CUR)
+        return None
+    finally:
+        file.seek(before)
+
+
+def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Apply an EXIF orientation to (height, width, channels)."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (2, 6, 7, 3):
+        pixels = pixels[:, ::-1]
+    if orientation in (4, 7, 8, 3):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
+
+
+# ---------------------------------------------------------------------------------- TIFF
+
+_GRAY_INVERTED, _GRAY, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
+
+
+def _tiff_header(file: BinaryIO, path: str) -> Header:
+    import tifffile
+
+    # _multifile: an OME file may name other files, which are none of our business.
+    with tifffile.TiffFile(file, _multifile=False) as tiff:
+        page = tiff.pages.first
+        _refuse_bomb(path, page.imagelength, page.imagewidth, page.samplesperpixel)
+        if not _plain(tiff):
+            return _described_tiff(tiff, path)
+        # Pillow turns TIFF images while it loads them, but not every version's size tells so.
+        height, width = page.imagelength, page.imagewidth
+        if _tiff_orientation(page) >= 5:
+            height, width = width, height
+        return Header(
+            height, width, 1 if page.photometric in (_GRAY, _GRAY_INVERTED) else 3, "uint8"
+        )
+
+
+def _tiff_pixels(file: BinaryIO, path: str) -> np.ndarray:
+    import tifffile
+
+    with tifffile.TiffFile(file, _multifile=False) as tiff:
+        page = tiff.pages.first
+        _refuse_bomb(path, page.imagelength, page.imagewidth, page.samplesperpixel)
+        _refuse_cut(file, page, path)
+        if not _plain(tiff):
+            return _tiff_array(tiff, file, path)
+    file.seek(0)
+    return _pillow_pixels(file, path, "TIFF")
+
+
+def _refuse_cut(file: BinaryIO, page: Any, path: str) -> None:
+    size = os.fstat(file.fileno()).st_size
+    for start, length in zip(page.dataoffsets, page.databytecounts, strict=False):
+        if start + length > size:
+            raise ImageError(
+                f"'{path}' is cut short: its pixels should reach byte {start + length}, the file "
+                f"ends at {size}; replace the file or remove it from the data."
+            )
+
+
+def _plain(tiff: Any) -> bool:
+    """Return whether this is an ordinary 8-bit picture, which Pillow reads with every codec."""
+    page = tiff.pages.first
+    if _stacked(tiff) or page.bitspersample not in (1, 2, 4, 8) or page.sampleformat != 1:
+        return False
+    colours = {_GRAY_INVERTED: 1, _GRAY: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3}
+    own = colours.get(page.photometric)
+    alpha = sum(1 for extra in page.extrasamples if extra in (1, 2))
+    most = 1 if own in (1, 3) and page.photometric != _PALETTE else 0
+    return own is not None and alpha <= most and page.samplesperpixel == own + alpha
+
+
+def _stacked(tiff: Any) -> bool:
+    """Return whether the file says itself that its pages belong together as one array."""
+    if not (tiff.is_imagej or tiff.is_ome or tiff.is_shaped):
+        return False
+    series = tiff.series
+    return bool(series) and any(axis not in "YXS" for axis in series[0].axes)
+
+
+def _layout(tiff: Any, path: str) -> tuple[str, tuple[int, ...]]:
+    """Return axes and shape of what is read; a channel axis is named C, samples S."""
+    page = tiff.pages.first
+    if not _stacked(tiff):
+        return page.axes, page.shape
+    series = tiff.series[0]
+    axes, shape = series.axes, series.shape
+    if "C" not in axes and "S" not in axes and len(axes) == 3 and axes[0] in "QI":
+        # An unnamed 3-d array, as skimage.io.imsave() writes it: channels are the shorter end.
+        axes = "CYX" if shape[0] < shape[2] else "YXC"
+    if "Y" not in axes or "X" not in axes:
+        raise ImageError(f"'{path}' holds an array with the axes {axes}, which is not an image.")
+    return axes, shape
+
+
+def _sizes(axes: str, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    lengths = dict(zip(axes, shape, strict=True))
+    return lengths["Y"], lengths["X"], lengths.get("C", 1) * lengths.get("S", 1)
+
+
+def _alpha_samples(page: Any, axes: str) -> list[int]:
+    if "S" not in axes or "C" in axes:
+        return []
+    first = page.samplesperpixel - len(page.extrasamples)
+    return [first + i for i, extra in enumerate(page.extrasamples) if extra in (1, 2)]
+
+
+def _described_tiff(tiff: Any, path: str) -> Header:
+    page = tiff.pages.first
+    axes, shape = _layout(tiff, path)
+    height, width, channels = _sizes(axes, shape)
+    _refuse_bomb(path, height, width, channels)
+    channels -= len(_alpha_samples(page, axes))
+    if page.photometric == _CMYK and channels == 4:
+        channels = 3
+    if page.photometric == _PALETTE:
+        channels = 3
+    if _tiff_orientation(page) >= 5:
+        height, width = width, height
+    dtype = page.dtype
+    if dtype is None:
+        raise ImageError(f"'{path}' has a number format that diglot does not read.")
+    name = str(dtype) if dtype in (np.uint8, np.uint16) else "float32"
+    if page.bitspersample == 1:
+        name = "uint8"
+    return Header(height, width, channels, name)
+
+
+def _tiff_orientation(page: Any) -> int:
+    tag = page.tags.get(274)
+    value = 1 if tag is None else tag.value
+    return int(value) if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _tiff_array(tiff: Any, file: BinaryIO, path: str) -> np.ndarray:
+    page = tiff.pages.first
+    axes, shape = _layout(tiff, path)
+    header = _described_tiff(tiff, path)
+    try:
+        pixels = tiff.series[0].asarray() if _stacked(tiff) else page.asarray()
+    except (ValueError, NotImplementedError) as error:
+        # tifffile reads some compressions only with the imagecodecs package.
+        if "imagecodecs" not in str(error):
+            raise
+        pixels = _by_pillow(file, header, page)
+        if pixels is not None:
+            return pixels
+        raise ImageError(
+            f"'{path}' is compressed as {getattr(page.compression, 'name', page.compression)}; "
+            "install the codecs (pip install imagecodecs) or save it uncompressed."
+        ) from error
+    pixels = pixels.reshape(shape)
+    for axis in [axis for axis in axes if axis not in "YXCS"]:
+        # Of a film or a stack of slices the first one is the image.
+        pixels = pixels.take(0, axis=axes.index(axis))
+        axes = axes.replace(axis, "", 1)
+    order = [axes.index(axis) for axis in "YXCS" if axis in axes]
+    pixels = pixels.transpose(order)
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    pixels = _tiff_colours(pixels, page, _alpha_samples(page, axes))
+    if not np.isfinite(pixels).all():
+        raise ImageError(f"'{path}' contains NaN or infinite pixels; replace them.")
+    return _turned(pixels, _tiff_orientation(page))
+
+
+def _tiff_colours(pixels: np.ndarray, page: Any, alphas: list[int]) -> np.ndarray:
+    if pixels.dtype == bool:
+        pixels = pixels.astype(np.uint8) * np.uint8(255)
+    if pixels.dtype not in (np.uint8, np.uint16):
+        with np.errstate(over="ignore"):
+            pixels = pixels.astype(np.float32)
+    white = {"uint8": 255, "uint16": 65535}.get(str(pixels.dtype))
+    if page.photometric == _PALETTE and white is not None:
+        table = np.asarray(page.colormap)
+        return np.ascontiguousarray((table[:, pixels[:, :, 0]] >> 8).transpose(1, 2, 0)).astype(
+            pixels.dtype
+        )
+    if alphas:
+        keep = [i for i in range(pixels.shape[2]) if i not in alphas]
+        colour, alpha = pixels[:, :, keep], pixels[:, :, alphas[:1]]
+        picture = page.photometric in (_GRAY, _GRAY_INVERTED, _RGB) and len(keep) in (1, 3)
+        # In a measurement with many channels there is no white to see through to.
+        if not picture or white is None:
+            pixels = colour
+        elif page.extrasamples[0] == 1:
+            through = white - alpha.astype(np.int64)
+            pixels = np.clip(colour + through, 0, white).astype(pixels.dtype)
+        else:
+            pixels = over_white(colour, alpha, white)
+    if page.photometric == _GRAY_INVERTED and white is not None:
+        pixels = (white - pixels).astype(pixels.dtype)
+    if page.photometric == _CMYK and pixels.shape[2] == 4 and white is not None:
+        ink = pixels.astype(np.uint64)
+        pixels = ((white - ink[:, :, :3]) * (white - ink[:, :, 3:]) // white).astype(pixels.dtype)
+    return pixels
+
+
+def _by_pillow(file: BinaryIO, header: Header, page: Any) -> np.ndarray | None:
+    """Read with Pillow what tifffile has no codec for, if nothing is lost on the way."""
+    from PIL import Image
+
+    if header.channels != 1 or page.samplesperpixel != 1:
+        return None
+    file.seek(0)
+    with Image.open(file, formats=["TIFF"]) as image:
+        image.load()
+        pixels = from_pillow(image)
+    same = str(pixels.dtype) == header.dtype and pixels.shape[:2] == (header.height, header.width)
+    return pixels if same else None
