@@ -21,7 +21,8 @@ from hypothesis.extra import numpy as hnp
 from diglot import storage
 from diglot.errors import InputError, ModelFileError
 
-TYPES = "bool uint8 int8 uint16 int16 uint32 int32 uint64 int64 float16 float32 float64".split()
+TYPES = ["bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"]
+TYPES += ["float16", "float32", "float64"]
 
 
 def example():
