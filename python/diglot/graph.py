@@ -26,6 +26,10 @@ _PREDICTIONS = {"SoftmaxOutput", "softmax", "log_softmax", "SoftmaxActivation", 
 _HEADS = {"FullyConnected", "Convolution"}
 
 
+class InputTooSmallError(InputError):
+    """The image is so small that a layer of the network would have nothing to put out."""
+
+
 @dataclass(frozen=True)
 class InputSpec:
     """What a network's input must look like, and how an image is brought there.
@@ -174,7 +178,7 @@ def _infer_node(
         raise ModelFileError(f"layer {node.name!r} ({node.op}) is damaged: {error!r}") from error
     for shape in outputs:
         if not all(isinstance(s, int) and s > 0 for s in shape):
-            raise InputError(
+            raise InputTooSmallError(
                 f"layer {node.name!r} ({node.op}) would have the output size "
                 f"{tuple(shape[1:])}: the input is too small for this network"
             )
@@ -184,7 +188,7 @@ def _infer_node(
             f"layer {node.name!r} ({node.op}) takes {len(slots)} parameters, the file has "
             f"{len(taken)}"
         )
-    return outputs, [(i, slot) for (i, _), slot in zip(taken, slots)]
+    return outputs, [(i, slot) for (i, _), slot in zip(taken, slots, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,7 +256,7 @@ class Graph:
                         f"{parameter.shape}"
                     )
                 shapes[index] = [slot.shape]
-        for node, shape in zip(self.nodes, shapes):
+        for node, shape in zip(self.nodes, shapes, strict=True):
             if not shape:
                 raise ModelFileError(f"the input {node.name!r} has no known shape")
         return shapes, parameters
@@ -301,9 +305,8 @@ class Graph:
     def activation_count(self) -> int:
         """How many numbers all layers' outputs for one image hold together."""
         shapes = self._inferred[0]
-        return sum(
-            math.prod(s) for n, out in zip(self.nodes, shapes) if not n.is_variable for s in out
-        )
+        outputs = (out for n, out in zip(self.nodes, shapes, strict=True) if not n.is_variable)
+        return sum(math.prod(shape) for out in outputs for shape in out)
 
     def layers(self) -> list[dict[str, Any]]:
         """Return one row a layer: name, operator, output shape, parameters, multiply-adds."""
@@ -347,7 +350,7 @@ class Graph:
         lines = [
             "  ".join(
                 cell.ljust(w) if i < 3 else cell.rjust(w)
-                for i, (cell, w) in enumerate(zip(row, widths))
+                for i, (cell, w) in enumerate(zip(row, widths, strict=True))
             ).rstrip()
             for row in rows
         ]
@@ -517,7 +520,7 @@ class Graph:
         ModelFileError
             If the text is not such a graph, or uses an operator that diglot does not know.
         """
-        nodes, heads = _read_json(text)
+        nodes, heads = read_symbol(text)
         graph = cls(name, nodes, heads, spec, features)
         _ = graph.parameters  # the shapes are checked here, not at the first use
         return graph
@@ -535,7 +538,7 @@ def _fitting(
     }
 
 
-def _read_json(text: str) -> tuple[tuple[Node, ...], tuple[tuple[int, int], ...]]:
+def read_symbol(text: str) -> tuple[tuple[Node, ...], tuple[tuple[int, int], ...]]:
     """Check and read MXNet's JSON: every index within bounds, every node after its inputs."""
     try:
         body = json.loads(text)
@@ -624,7 +627,7 @@ class Builder:
         return Tensor(0, 0, self.spec.shape)
 
     def start_output(self) -> Tensor:
-        """The first output of the graph that is added to."""
+        """Return the first output of the graph that is added to."""
         node, output = self._start.heads[0]
         return Tensor(node, output, self._shapes[node][output][1:])
 

@@ -188,9 +188,9 @@ def _leaky_slots(attrs: Attrs, inputs: Sequence[Shape]) -> list[Slot]:
 
 def _broadcast(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
     a, b = inputs
-    if len(a) != len(b) or any(m != n and 1 not in (m, n) for m, n in zip(a, b)):
+    if len(a) != len(b) or any(m != n and 1 not in (m, n) for m, n in zip(a, b, strict=True)):
         raise ModelFileError(f"shapes {a} and {b} cannot be combined element by element")
-    return [tuple(max(m, n) for m, n in zip(a, b))]
+    return [tuple(max(m, n) for m, n in zip(a, b, strict=True))]
 
 
 def _elementwise(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from diglot.errors import InputError
 from diglot.graph import Builder, Tensor
+
+_ACTIVATIONS = ("relu", "relu6", "sigmoid", "softrelu", "softsign", "tanh")
 
 
 def conv(
@@ -40,7 +43,9 @@ def norm(b: Builder, x: Tensor, *, name: str, eps: float = 1e-5, momentum: float
 
 
 def act(b: Builder, x: Tensor, kind: str = "relu", *, name: str) -> Tensor:
-    """Add an activation: relu, tanh, sigmoid, softrelu, or relu6."""
+    """Add an activation: relu, relu6, sigmoid, softrelu, softsign or tanh."""
+    if kind not in _ACTIVATIONS:
+        raise InputError(f"an activation must be one of {', '.join(_ACTIVATIONS)}, not {kind!r}")
     if kind == "relu6":
         return b.add("clip", x, name=name, a_min=0.0, a_max=6.0)
     return b.add("Activation", x, name=name, act_type=kind)
@@ -88,6 +93,8 @@ def dense(b: Builder, x: Tensor, units: int, *, name: str, init: str = "xavier")
 
 def dropout(b: Builder, x: Tensor, rate: float, *, name: str) -> Tensor:
     """Zero a share of the numbers in training; nothing where the rate is 0."""
+    if not 0 <= rate < 1:
+        raise InputError(f"a dropout rate must be from 0 to below 1, not {rate}")
     return b.add("Dropout", x, name=name, p=rate) if rate else x
 
 

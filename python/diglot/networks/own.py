@@ -1,0 +1,179 @@
+"""A user's own network: an MXNet symbol, a file of symbol JSON, or a Gluon HybridBlock.
+
+MXNet is not imported here: the objects bring it with them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diglot.errors import InputError, ModelFileError
+from diglot.graph import Graph, InputSpec, Node, read_symbol
+from diglot.operators import OPERATORS
+
+_LARGEST_FILE = 256 * 2**20  # symbol JSON of the largest known networks is a few megabytes
+
+
+def is_path(text: str) -> bool:
+    """Whether a text is meant as a file and not as a name of the catalogue."""
+    return text.endswith(".json") or any(mark and mark in text for mark in (os.sep, os.altsep))
+
+
+def own_network(given: Any, spec: InputSpec) -> Graph:
+    """Return a user's own network as a graph, without the softmax that it may end in.
+
+    Parameters
+    ----------
+    given : str or path, MXNet symbol, or Gluon HybridBlock
+        A block's weights are taken along if it was initialised. A symbol or a file has none.
+    spec : InputSpec
+        What the network's one input looks like.
+
+    Returns
+    -------
+    Graph
+
+    Raises
+    ------
+    InputError
+        If it is none of these, or cannot take such an input.
+    ModelFileError
+        If it is damaged, or uses an operator that diglot does not know; the message names it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from diglot import network
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "mine-symbol.json")
+    ...     _ = file.write_text(network("lenet", classes=10).to_json())
+    ...     own_network(file, InputSpec(28, 28, 1)).parameter_count
+    431080
+    """
+    text, name, values = _symbol_of(given)
+    nodes, heads = read_symbol(text)
+    bare = Graph(name, nodes, heads, spec).without_prediction()
+    bare = replace(bare, nodes=_with_layers(_with_data(bare.nodes, name)))
+    _ = bare.parameters  # an input that does not fit, or an unknown operator, is refused here
+    at = bare.index_of(bare.head)
+    graph = replace(bare, features=bare.nodes[bare.nodes[at].inputs[0][0]].name)
+    fitting = {
+        n: values[n]
+        for n, p in graph.parameters.items()
+        if n in values and values[n].shape == p.shape
+    }
+    return replace(graph, weights=fitting) if fitting else graph
+
+
+def _symbol_of(given: Any) -> tuple[str, str, Mapping[str, np.ndarray]]:
+    """Return the symbol's JSON, a name for it, and the values of its parameters."""
+    if isinstance(given, (str, os.PathLike)):
+        path = Path(given)
+        return _read_file(path), path.name.removesuffix(".json").removesuffix("-symbol"), {}
+    if callable(getattr(given, "tojson", None)):
+        return given.tojson(), _name_of(given), {}
+    if callable(getattr(given, "collect_params", None)) and callable(given):
+        return _trace(given).tojson(), _name_of(given), _values(given)
+    raise InputError(
+        "network must be a name of diglot.networks(), a file of MXNet's symbol JSON, an MXNet "
+        f"symbol, a Gluon HybridBlock or a diglot network, not a {type(given).__name__}"
+    )
+
+
+def _name_of(given: Any) -> str:
+    name = getattr(given, "name", None)
+    return name if isinstance(name, str) and name else type(given).__name__.lower()
+
+
+def _read_file(path: Path) -> str:
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise ModelFileError(f"{path} is too large to be a symbol's JSON")
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ModelFileError(f"{path} is not text, so not a symbol's JSON") from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"the symbol file {str(path)!r} cannot be read: {reason}") from error
+
+
+def _trace(block: Any) -> Any:
+    """Call a block on MXNet's placeholder, which returns the symbol that it computes."""
+    mxnet = sys.modules.get("mxnet")  # there, if the block is MXNet's
+    try:
+        symbol = block(mxnet.sym.var("data"))
+    except Exception as error:  # the block's own code runs here and may fail in any way
+        raise InputError(
+            f"the block {_name_of(block)!r} cannot be turned into a symbol ({error}); it must be "
+            "a HybridBlock that takes one input"
+        ) from error
+    if not callable(getattr(symbol, "tojson", None)):
+        raise InputError(
+            f"the block {_name_of(block)!r} returns a {type(symbol).__name__}; a network must "
+            "return one output, the scores of the classes"
+        )
+    return symbol
+
+
+def _values(block: Any) -> dict[str, np.ndarray]:
+    values = {}
+    for name, parameter in block.collect_params().items():
+        try:
+            values[name] = parameter.data().asnumpy().astype(np.float32)
+        except RuntimeError:  # not initialised, or its shape waits for the first batch
+            continue
+    return values
+
+
+def _with_data(nodes: Sequence[Node], name: str) -> tuple[Node, ...]:
+    """Rename the network's one input to ``data``."""
+    inputs = {}
+    for node in nodes:
+        rule = OPERATORS.get(node.op)
+        count = rule.data_inputs if rule else None
+        for index, _ in node.inputs[:count]:
+            if nodes[index].is_variable:
+                inputs[index] = nodes[index].name
+    if len(inputs) > 1 and "data" in inputs.values():
+        others = [n for n in inputs.values() if n != "data"]
+        raise InputError(
+            f"network {name!r} uses {others[0]!r} beside the image, and diglot cannot tell its "
+            "shape: give a network whose only input is the image"
+        )
+    if len(inputs) != 1:
+        raise InputError(
+            f"network {name!r} must have one input, the image; it has {len(inputs)}: "
+            f"{sorted(inputs.values())}"
+        )
+    ((at, _),) = inputs.items()
+    return tuple(replace(n, name="data") if i == at else n for i, n in enumerate(nodes))
+
+
+def _with_layers(nodes: Sequence[Node]) -> tuple[Node, ...]:
+    """Mark the last layer's parameters as the head, and how convolutions' weights start.
+
+    What the variables' attributes said before is dropped: shapes would contradict another number
+    of classes or input size, and rates and initialisers are the training's.
+    """
+    heads = [i for i, n in enumerate(nodes) if n.op in ("FullyConnected", "Convolution")]
+    head = max(heads, default=-1)
+    of_head = {i for i, _ in nodes[head].inputs[1:]} if head >= 0 else set()
+    he = {n.inputs[1][0] for n in nodes if n.op == "Convolution" and len(n.inputs) > 1}
+    marked = []
+    for index, node in enumerate(nodes):
+        if node.is_variable:
+            attrs = {"__dtype__": "0"}
+            if node.name != "data":
+                attrs["__diglot_group__"] = "head" if index in of_head else "backbone"
+            if index in he and index not in of_head:
+                attrs["__diglot_init__"] = "he"
+            node = replace(node, attrs=attrs)
+        marked.append(node)
+    return tuple(marked)
