@@ -165,6 +165,10 @@ def _pool_shapes(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
     return [(*x[:2], *out)]
 
 
+def _adaptive_pool_shapes(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
+    return [(*inputs[0][:2], *attrs.numbers("output_size", 2, 1))]
+
+
 def _norm_slots(attrs: Attrs, inputs: Sequence[Shape]) -> list[Slot]:
     width = (inputs[0][attrs.get("axis", 1)],)
     return [
@@ -237,6 +241,7 @@ OPERATORS: dict[str, Operator] = {
     "LayerNorm": _rule(slots=_layer_norm_slots, data=1),
     "LeakyReLU": _rule(slots=_leaky_slots, data=1),
     "Pooling": _rule(_pool_shapes),
+    "_contrib_AdaptiveAvgPooling2D": _rule(_adaptive_pool_shapes),
     "Concat": _rule(_concat),
     "Flatten": _rule(_flatten),
     **dict.fromkeys(

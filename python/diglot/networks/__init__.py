@@ -17,7 +17,11 @@ from diglot.errors import InputError
 from diglot.graph import Graph, InputSpec, InputTooSmallError
 from diglot.networks.lenet import lenet
 from diglot.networks.mlp import mlp
+from diglot.networks.mobilenet_v2 import mobilenet_v2
 from diglot.networks.own import is_path, own_network
+from diglot.networks.resnet import resnet
+from diglot.networks.resnet_small import resnet_small
+from diglot.networks.vgg import vgg
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,27 +83,50 @@ class Card:
         return InputSpec(*self.size, self.channels)
 
 
+_LENET = "LeCun, Bottou, Bengio and Haffner (1998), doi:10.1109/5.726791"
+_MLP = "Rumelhart, Hinton and Williams (1986), doi:10.1038/323533a0"
+_VGG = "Simonyan and Zisserman (2015), arXiv:1409.1556"
+_RESNET = "He, Zhang, Ren and Sun (2016), doi:10.1109/CVPR.2016.90"
+_MOBILENET = "Sandler, Howard, Zhu, Zhmoginov and Chen (2018), doi:10.1109/CVPR.2018.00474"
+
+
+def _photographs(name: str, build: Callable[..., Graph], source: str, **settings: Any) -> Card:
+    """Describe a network for ImageNet's photographs."""
+    family = build.__name__
+    return Card(name, family, build, (224, 224), 3, 1000, source, settings, **_IMAGENET)
+
+
+def _small(depth: int) -> Card:
+    """Describe a network for CIFAR-10's small pictures."""
+    name, settings = f"resnet{6 * depth + 2}", {"depth": depth}
+    return Card(name, "resnet_small", resnet_small, (32, 32), 3, 10, _RESNET, settings)
+
+
+_VGG_DEPTHS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+_RESNET_FORMS = {
+    18: ((2, 2, 2, 2), False),
+    34: ((3, 4, 6, 3), False),
+    50: ((3, 4, 6, 3), True),
+    101: ((3, 4, 23, 3), True),
+    152: ((3, 8, 36, 3), True),
+}
+
 _CARDS: dict[str, Card] = {
     entry.name: entry
     for entry in [
-        Card(
-            "mlp",
-            "mlp",
-            mlp,
-            (28, 28),
-            1,
-            10,
-            "Rumelhart, Hinton and Williams (1986), doi:10.1038/323533a0",
+        Card("mlp", "mlp", mlp, (28, 28), 1, 10, _MLP),
+        Card("lenet", "lenet", lenet, (28, 28), 1, 10, _LENET),
+        *(_small(depth) for depth in (3, 5, 7, 9, 18)),
+        *(
+            _photographs(f"resnet{n}", resnet, _RESNET, depths=depths, bottleneck=bottleneck)
+            for n, (depths, bottleneck) in _RESNET_FORMS.items()
         ),
-        Card(
-            "lenet",
-            "lenet",
-            lenet,
-            (28, 28),
-            1,
-            10,
-            "LeCun, Bottou, Bengio and Haffner (1998), doi:10.1109/5.726791",
+        *(
+            _photographs(f"vgg{n}{ending}", vgg, _VGG, depths=depths, batch_norm=bool(ending))
+            for ending in ("", "_bn")
+            for n, depths in _VGG_DEPTHS.items()
         ),
+        _photographs("mobilenet_v2", mobilenet_v2, _MOBILENET),
     ]
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from diglot.errors import InputError
 from diglot.graph import Builder, Tensor
 
@@ -81,6 +83,11 @@ def global_pool(b: Builder, x: Tensor, *, name: str) -> Tensor:
     return flatten(b, x, name=f"{name}_flat")
 
 
+def adaptive_pool(b: Builder, x: Tensor, grid: int, *, name: str) -> Tensor:
+    """Average each channel to ``grid`` x ``grid`` cells, whatever the image's size."""
+    return b.add("_contrib_AdaptiveAvgPooling2D", x, name=name, output_size=(grid, grid))
+
+
 def flatten(b: Builder, x: Tensor, *, name: str) -> Tensor:
     """Turn an image's channels, rows and columns into one vector."""
     return b.add("Flatten", x, name=name)
@@ -101,3 +108,11 @@ def dropout(b: Builder, x: Tensor, rate: float, *, name: str) -> Tensor:
 def add(b: Builder, x: Tensor, y: Tensor, *, name: str) -> Tensor:
     """Add two outputs of the same shape."""
     return b.add("elemwise_add", x, y, name=name)
+
+
+def same_length(**settings: Sequence[int]) -> None:
+    """Refuse settings that must have one entry a stage and differ in length."""
+    lengths = {name: len(values) for name, values in settings.items()}
+    if len(set(lengths.values())) > 1 or not all(lengths.values()):
+        told = " and ".join(f"{name} ({count})" for name, count in lengths.items())
+        raise InputError(f"{told} must have the same number of entries, one a stage")
