@@ -57,6 +57,8 @@ refresh() { # the distribution's lists of packages, once
 }
 offered() { # does the distribution have this package?
     refresh
+    # Where the lists were never fetched and cannot be, all that Debian has is taken to be there.
+    if [ -z "$(apt-cache show --no-all-versions r-base-core 2>/dev/null)" ]; then return 0; fi
     [ -n "$(apt-cache show --no-all-versions "$1" 2>/dev/null)" ]
 }
 installed() { [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
@@ -160,18 +162,21 @@ collect_python() {
 collect_python
 if [ $mode = full ]; then collect_r; fi
 # MXNet's library needs OpenMP's, which a bare machine lacks.
-if have apt-get && ! ldconfig -p 2>/dev/null | grep -q 'libgomp\.so\.1'; then wanted+=(libgomp1); fi
+if have dpkg-query && ! installed libgomp1; then wanted+=(libgomp1); fi
 
 if [ ${#wanted[@]} -gt 0 ]; then
     if ! have apt-get; then
         stop "this machine has no apt-get. Install by its own means: ${wanted[*]} (names as on Debian), then run this again."
     fi
     if ! $root; then
+        hint=
+        if [ $mode = full ]; then hint="
+Without R, the Python side can go on: make setup-python test-python"; fi
         stop "what follows is missing, and installing it needs root. Run
 
   sudo sh -c 'apt-get update && apt-get install --yes --no-install-recommends ${wanted[*]}'
 
-and then the same make command again. Without R, the Python side works: make setup-python test-python"
+and then the same make command again.$hint"
     fi
     refresh
     say "installing from the distribution: ${wanted[*]}"

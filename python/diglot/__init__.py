@@ -59,7 +59,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
     from diglot.networks import network, networks
     from diglot.report import report
 
-__all__ = [  # noqa: F822 (ruff does not see what TYPE_CHECKING defines)
+__all__ = [
     "DeviceError",
     "DiglotError",
     "DivergedError",
@@ -89,7 +89,9 @@ def __getattr__(name: str) -> Any:
         module = _MODULES[name]
     except KeyError:
         raise AttributeError(f"module 'diglot' has no attribute {name!r}") from None
-    value = getattr(import_module(f"diglot.{module}"), name)
+    value = import_module(f"diglot.{module}")
+    if name != module:  # diglot.networks is a room and, being callable, the function too
+        value = getattr(value, name)
     globals()[name] = value  # the next access finds it without this function
     return value
 

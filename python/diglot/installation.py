@@ -1,0 +1,297 @@
+"""What is installed, what runs where, and how to mend what does not."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from diglot.errors import DiglotError, MissingPackageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["check_setup", "devices", "setup_rows"]
+
+# Import names differ from these, which are the names of distributions. A test compares the table
+# with pyproject.toml; it stands here as the R package carries this code without any metadata.
+_NEEDED = {
+    "numpy": ("1.23", "2"),
+    "pandas": ("1.5", None),
+    "pillow": ("9.4", None),
+    "safetensors": ("0.4", None),
+    "scikit-image": ("0.20", None),
+    "scikit-learn": ("1.6", None),
+    "tqdm": ("4.60", None),
+}
+_PYTHON = ("3.10", "3.13")
+_OLDEST_R = "4.1"
+_GIB = 2**30
+
+
+def check_setup() -> pd.DataFrame:
+    """Check what diglot needs on this machine, and say how to mend what is missing.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a requirement, in the columns ``requirement``; ``found``, its version, or "none";
+        ``ok``; ``fix``, what to do where ``ok`` is False; and ``optional``: without R, rpy2 or a
+        GPU, diglot works.
+
+    Raises
+    ------
+    MissingPackageError
+        If pandas, in which the answer comes, is itself missing.
+
+    See Also
+    --------
+    devices : The processors that can train and score.
+
+    Examples
+    --------
+    >>> import diglot
+    >>> table = diglot.check_setup()
+    >>> bool(table.ok[~table.optional].all())
+    True
+    """
+    return _frame(setup_rows())
+
+
+def setup_rows() -> list[dict[str, Any]]:
+    """Return the rows of :func:`check_setup` as plain data, which needs no other package."""
+    checks = [_check_python(), *(_check_package(name) for name in _NEEDED)]
+    checks += [_check_mxnet(), _check_gpu(), _check_r(), _check_rpy2()]
+    return [asdict(check) for check in checks]
+
+
+def devices() -> pd.DataFrame:
+    """List the processors of this machine, and which of them diglot can use.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a device, in the columns ``device``, what ``ImageClassifier(device=...)`` takes;
+        ``name``; ``kind``, "cpu" or "gpu"; ``memory`` in GiB; ``threads``, with which the CPU
+        computes, 0 for a GPU; ``engine``, with its version; ``usable``; and ``note``, which says
+        what is in the way where ``usable`` is False.
+
+    Examples
+    --------
+    >>> import diglot
+    >>> diglot.devices().device[0]
+    'cpu'
+    """
+    problem = engine = ""
+    usable: set[str] = set()
+    threads = os.cpu_count() or 1
+    try:
+        from diglot.engine import mxnet
+
+        rows = mxnet.devices()
+        usable = {str(row["device"]) for row in rows}
+        engine = f"mxnet {mxnet.version()}"
+        threads = mxnet.threads()
+    except DiglotError as error:
+        problem = str(error)
+    table = [
+        {
+            "device": "cpu",
+            "name": _cpu_name(),
+            "kind": "cpu",
+            "memory": round(_memory() / _GIB, 1),
+            "threads": threads,
+            "engine": engine,
+            "usable": "cpu" in usable,
+            "note": problem,
+        }
+    ]
+    for index, gpu in enumerate(_gpus()):
+        device = f"gpu:{index}"
+        table.append(
+            {
+                "device": device,
+                "name": gpu.name,
+                "kind": "gpu",
+                "memory": round(gpu.memory / _GIB, 1),
+                "threads": 0,
+                "engine": engine,
+                "usable": device in usable,
+                "note": "" if device in usable else problem or _gpu_fix(gpu),
+            }
+        )
+    return _frame(table)
+
+
+@dataclass
+class _Check:
+    requirement: str
+    found: str
+    ok: bool
+    fix: str = ""
+    optional: bool = False
+
+
+@dataclass
+class _Gpu:
+    name: str
+    memory: int
+    capability: tuple[int, int]
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise MissingPackageError(
+            f"pandas cannot be loaded ({error}); install it with: {_pip('pandas')}"
+        ) from error
+    return pd.DataFrame(rows)
+
+
+def _pip(*requirements: str) -> str:
+    """Return the command that installs into this Python, which need not be the first on PATH."""
+    python = sys.executable or "python"
+    return " ".join([python, "-m pip install", *(f'"{each}"' for each in requirements)])
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Return the leading numbers of a version: "2.0.0b1" gives (2, 0, 0)."""
+    match = re.match(r"\d+(\.\d+)*", version)
+    return tuple(int(part) for part in match[0].split(".")) if match else ()
+
+
+def _within(version: str, low: str, high: str | None) -> bool:
+    numbers = _numbers(version)
+    return _numbers(low) <= numbers and (high is None or numbers < _numbers(high))
+
+
+def _check_python() -> _Check:
+    found = platform.python_version()
+    low, high = _PYTHON
+    fix = f"make a virtual environment with a Python from {low}, older than {high}"
+    ok = _within(found, low, high)
+    return _Check("Python", found, ok, "" if ok else fix)
+
+
+def _check_package(name: str) -> _Check:
+    low, high = _NEEDED[name]
+    requirement = f"{name}>={low}" + (f",<{high}" if high else "")
+    try:
+        found = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return _Check(name, "none", False, _pip(requirement))
+    ok = _within(found, low, high)
+    return _Check(name, found, ok, "" if ok else _pip(requirement))
+
+
+def _check_mxnet() -> _Check:
+    try:
+        from diglot.engine import mxnet
+
+        build = "for GPUs" if mxnet.load().runtime.Features().is_enabled("CUDA") else "for the CPU"
+        return _Check("MXNet", f"{mxnet.version()}, built {build}", True)
+    except DiglotError as error:
+        return _Check("MXNet", "none that loads", False, str(error))
+    except ImportError as error:  # numpy itself is missing
+        return _Check("MXNet", "not tried", False, f"first mend what it needs ({error})")
+
+
+def _check_gpu() -> _Check:
+    gpus = _gpus()
+    if not gpus:
+        return _Check("GPU", "none", True, optional=True)
+    found = ", ".join(gpu.name for gpu in gpus)
+    try:
+        from diglot.engine import mxnet
+
+        if mxnet.gpu_count() == len(gpus):
+            return _Check("GPU", found, True, optional=True)
+    except (DiglotError, ImportError):
+        return _Check("GPU", found, False, "first mend MXNet, as above", optional=True)
+    return _Check("GPU", found, False, _gpu_fix(gpus[0]), optional=True)
+
+
+def _check_r() -> _Check:
+    words = _output([shutil.which("R") or "R", "--version"]).split()
+    found = words[2] if words[:2] == ["R", "version"] else "none"
+    ok = found != "none" and _within(found, _OLDEST_R, None)
+    fix = f"to use diglot from R too, install R {_OLDEST_R} or newer; on Debian: r-base"
+    return _Check("R", found, ok, "" if ok else fix, optional=True)
+
+
+def _check_rpy2() -> _Check:
+    try:
+        return _Check("rpy2", metadata.version("rpy2"), True, optional=True)
+    except metadata.PackageNotFoundError:
+        # rpy2 3.6 calls functions that came with R 4.5.
+        fix = (
+            "to call R from Python: " + _pip("rpy2>=3.5.17") + ' ("rpy2>=3.5.17,<3.6" for R < 4.5)'
+        )
+        return _Check("rpy2", "none", False, fix, optional=True)
+
+
+def _output(command: Sequence[str]) -> str:
+    """Return what a program writes, or nothing if it is not there or fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                key, _, value = line.partition(":")
+                if key.strip() == "model name":
+                    return value.strip()
+    except OSError:  # not Linux
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _memory() -> int:
+    """Return this machine's memory in bytes, 0 where it cannot be told."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return 0
+
+
+def _gpus() -> list[_Gpu]:
+    """Return the GPUs that NVIDIA's driver sees, whether MXNet can use them or not."""
+    text = _output(
+        ["nvidia-smi", "--query-gpu=name,memory.total,compute_cap", "--format=csv,noheader,nounits"]
+    )
+    gpus = []
+    for line in text.splitlines():
+        parts = [part.strip() for part in line.split(",")]
+        if len(parts) == 3:
+            mebibytes = int(parts[1]) if parts[1].isdigit() else 0
+            major, minor = (*_numbers(parts[2]), 0, 0)[:2]
+            gpus.append(_Gpu(parts[0], mebibytes * 2**20, (major, minor)))
+    return gpus
+
+
+def _gpu_fix(gpu: _Gpu) -> str:
+    """Say why MXNet does not use a GPU that is there, and what would help."""
+    if gpu.capability >= (9, 0):
+        return (
+            f"the GPU builds of MXNet 1.9.1 hold no code for {gpu.name} (compute capability "
+            f"{gpu.capability[0]}.{gpu.capability[1]}; they end at 8.9): "
+            "build MXNet 2 for it, or use the CPU"
+        )
+    python = sys.executable or "python"
+    return (
+        f"install MXNet's GPU build in place of the CPU build: {python} -m pip uninstall mxnet, "
+        f"then {_pip('mxnet-cu117')}; it needs CUDA 11 and cuDNN 8"
+    )
