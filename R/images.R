@@ -1,0 +1,70 @@
+# Where images come from.
+
+#' Read a folder of images
+#'
+#' Finds the images below a folder that has one folder for each class. The files are not read
+#' until a fit needs them, so that folders larger than memory can be trained on.
+#'
+#' @param folder The folder.
+#' @return A tibble with one row an image: `image`, the file's name, and `label`, a factor from the
+#'   names of the folders.
+#' @export
+#' @examplesIf diglot_available() && requireNamespace("png", quietly = TRUE)
+#' folder <- tempfile()
+#' for (class in c("dark", "light")) {
+#'   dir.create(file.path(folder, class), recursive = TRUE)
+#'   for (i in 1:3) {
+#'     png::writePNG(
+#'       matrix(if (class == "dark") 0.1 else 0.9, 8, 8),
+#'       file.path(folder, class, paste0(i, ".png"))
+#'     )
+#'   }
+#' }
+#' read_images(folder)
+read_images <- function(folder) {
+  env <- rlang::current_env()
+  folder <- enc2utf8(path.expand(check_path(folder, env)))
+  table_from(call_bridge("read_images", folder, call = env))
+}
+
+#' Read images in MNIST's IDX format
+#'
+#' @param images The file of images, gzipped or not.
+#' @param labels The file of labels, if there is one.
+#' @return A tibble with one row an image: `image`, a list of matrices of integers from 0 to 255,
+#'   and with `labels` the factor `label`.
+#' @export
+#' @examplesIf diglot_available()
+#' # two images of 2 x 3 pixels: type 8 (bytes), 3 dimensions, then the pixels row by row
+#' file <- tempfile()
+#' header <- as.raw(c(0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 3))
+#' writeBin(c(header, as.raw(0:11)), file)
+#' read_idx(file)$image[[1]]
+read_idx <- function(images, labels = NULL) {
+  env <- rlang::current_env()
+  files <- lapply(list(images, labels), function(file) {
+    if (!is.null(file)) enc2utf8(path.expand(check_path(file, env)))
+  })
+  table_from(call_bridge("read_idx", files[[1L]], files[[2L]], call = env))
+}
+
+#' Example images
+#'
+#' Real images that need no network, as they come along with Python packages: `"digits"` are the
+#' 1,797 handwritten digits of 8 x 8 pixels of scikit-learn, `"faces"` the 200 patches of
+#' 25 x 25 pixels of scikit-image, half of them faces.
+#'
+#' @param name `"digits"` or `"faces"`.
+#' @return A tibble with one row an image: `image`, a list of matrices, and `label`, a factor.
+#' @export
+#' @examplesIf diglot_available()
+#' digits <- example_images("digits")
+#' digits
+#' image(t(digits$image[[1]])[, 8:1], col = grey.colors(17, 0, 1), asp = 1, axes = FALSE)
+example_images <- function(name = c("digits", "faces")) {
+  env <- rlang::current_env()
+  if (!is.character(name)) {
+    abort_diglot("`name` must be \"digits\" or \"faces\".", call = env)
+  }
+  table_from(call_bridge("example_images", name[1L], call = env))
+}

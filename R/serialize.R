@@ -1,0 +1,76 @@
+# Model files, and the live model behind a fit.
+
+#' Save and load a classifier
+#'
+#' A model file serves both languages: what R saves, `diglot.load()` reads in Python, and what
+#' `.save()` wrote there, `load_model()` reads here. It is one safetensors file, without code in
+#' it, so that a file of a stranger is safe to load.
+#'
+#' Within R, [saveRDS()] does as well, and keeps the call and the formula, too: a fit holds its
+#' model file as bytes. `load_model()` gives a fit without a formula, so that data frames must have
+#' a column `image` (or one column only).
+#'
+#' @param fit A fit, see [image_classifier()].
+#' @param path The file, usually `*.safetensors`.
+#' @return `save_model()`: `path`, invisibly. `load_model()`: a fit.
+#' @export
+#' @examplesIf diglot_available()
+#' digits <- example_images("digits")
+#' fit <- image_classifier(label ~ image, digits[1:200, ], epochs = 1, seed = 1)
+#' file <- tempfile(fileext = ".safetensors")
+#' save_model(fit, file)
+#' again <- load_model(file)
+#' fingerprint(again) == fingerprint(fit)
+save_model <- function(fit, path) {
+  env <- rlang::current_env()
+  check_fit(fit, env)
+  path <- check_path(path, env)
+  folder <- dirname(path)
+  if (!dir.exists(folder)) {
+    abort_diglot(sprintf("There is no folder %s to save in.", quoted(folder)), call = env)
+  }
+  # written aside and renamed, so that a full disk costs no earlier file
+  aside <- tempfile(".diglot-", folder)
+  on.exit(unlink(aside))
+  saved <- tryCatch(
+    {
+      writeBin(fit$model, aside)
+      file.rename(aside, path)
+    },
+    error = identity, warning = identity
+  )
+  if (!isTRUE(saved)) {
+    abort_diglot(
+      sprintf("%s cannot be written.", quoted(path)),
+      kind = "model_file", call = env, parent = if (inherits(saved, "error")) saved
+    )
+  }
+  invisible(path)
+}
+
+#' @rdname save_model
+#' @export
+load_model <- function(path) {
+  env <- rlang::current_env()
+  answer <- call_bridge("load", enc2utf8(path.expand(check_path(path, env))), call = env)
+  new_fit(answer, ordered = answer$description$ordered)
+}
+
+check_path <- function(path, call) {
+  if (!is.character(path) || length(path) != 1L || is.na(path) || !nzchar(path)) {
+    abort_diglot("`path` must be the name of one file.", call = call)
+  }
+  path
+}
+
+# The live Python object: from the cache, or revived from the bytes where it is gone, as after
+# readRDS() or in a worker process.
+live_model <- function(fit, call = rlang::caller_env()) {
+  bridge(call) # starts Python where it does not run yet
+  model <- fit$cache$model
+  if (is.null(model) || reticulate::py_is_null_xptr(model)) {
+    model <- call_bridge("revive", fit$model, call = call)
+    fit$cache$model <- model
+  }
+  model
+}

@@ -1,0 +1,482 @@
+"""What the R package calls: arguments as R sends them to the Python API, answers as plain data.
+
+Every public function here answers ``{"value", "error", "warnings"}``: an exception never crosses
+the border, for R would see only its text. Tables cross as columns, images as arrays, the model
+file as bytes. R checks its arguments before it calls (R/convert.R); rows count from 1 there.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import traceback
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+import diglot
+from diglot.errors import DiglotError, DivergedError, InterruptedFitWarning
+
+_WHOLE = (
+    "size",
+    "channels",
+    "epochs",
+    "batch_size",
+    "warmup_epochs",
+    "patience",
+    "checkpoint_every",
+    "memory_limit",
+    "threads",
+    "seed",
+)
+"""Settings that count something. R's numbers are doubles, also 10."""
+
+
+class CallbackError(Exception):
+    """An R callback failed. R kept the condition itself, so nothing is said here."""
+
+
+# ---- answers
+
+
+def _answers(function: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
+    """Return exceptions and warnings as data."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        value = error = None
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            warnings.simplefilter("always", RuntimeWarning)
+            try:
+                value = function(*args, **kwargs)
+            except (Exception, KeyboardInterrupt) as reason:
+                error = _error(reason)
+        return {"value": value, "error": error, "warnings": [_warning(w) for w in caught]}
+
+    return wrapper
+
+
+def _error(reason: BaseException) -> dict[str, Any]:
+    if isinstance(reason, CallbackError):
+        kinds, message = ["callback"], "A callback failed."
+    elif isinstance(reason, KeyboardInterrupt):
+        kinds, message = ["interrupted"], "Interrupted."
+    elif isinstance(reason, DiglotError):
+        # ImageError is an InputError: R handlers for either shall catch it.
+        parents = (c for c in type(reason).__mro__ if issubclass(c, DiglotError))
+        kinds = list(dict.fromkeys(c.kind for c in parents if c is not DiglotError))
+        kinds = kinds or [DiglotError.kind]
+        message = str(reason)
+    else:
+        kinds, message = ["python"], f"{type(reason).__name__}: {reason}"
+    return {
+        "kinds": kinds,
+        "message": message,
+        "class": type(reason).__name__,
+        "traceback": "".join(traceback.format_exception(reason)),
+        "model": reason.model if isinstance(reason, DivergedError) else None,
+    }
+
+
+def _warning(caught: warnings.WarningMessage) -> dict[str, Any]:
+    interrupted = issubclass(caught.category, InterruptedFitWarning)
+    return {
+        "kind": "interrupted" if interrupted else None,
+        "class": caught.category.__name__,
+        "message": str(caught.message),
+    }
+
+
+# ---- what R sends
+
+
+def _array(item: Mapping[str, Any]) -> np.ndarray:
+    """Turn R's column-major array, images counted by the first, last or no dimension, into ours."""
+    shape = tuple(int(n) for n in item["dim"])
+    data = item["data"]
+    if isinstance(data, (bytes, bytearray)):
+        pixels = np.frombuffer(data, np.uint8).reshape(shape, order="F")
+        dtype = np.uint8
+    else:
+        pixels = np.asarray(data).reshape(shape, order="F")
+        # R's integers are 8-bit pixels (it has checked the range), its doubles are numbers.
+        dtype = np.uint8 if pixels.dtype.kind == "i" else np.float32
+    if item["axis"] == "last":
+        pixels = np.moveaxis(pixels, -1, 0)
+    # R may free its memory while a thread still reads: always a copy, and in our order.
+    return np.array(pixels, dtype=dtype, order="C")
+
+
+def _images(payload: Mapping[str, Any]) -> Any:
+    if payload["kind"] == "paths":
+        return list(payload["paths"])
+    if payload["kind"] == "list":
+        return [_array(item) for item in payload["items"]]
+    return _array(payload)
+
+
+def _classes(levels: Sequence[str], kind: str) -> list[Any]:
+    """Turn R's levels, which are text, into the labels they stand for."""
+    if kind == "integer":
+        return [int(level) for level in levels]
+    if kind == "logical":
+        return [level == "TRUE" for level in levels]
+    return [str(level) for level in levels]
+
+
+def _labels(payload: Mapping[str, Any]) -> Any:
+    """Return a pandas Categorical: it keeps the order of the levels."""
+    import pandas as pd
+
+    classes = _classes(payload["levels"], payload["type"])
+    return pd.Categorical.from_codes(
+        np.array(payload["codes"], dtype=np.int64), classes, ordered=bool(payload["ordered"])
+    )
+
+
+def _numbers(values: Any) -> np.ndarray | None:
+    return None if values is None else np.array(values, dtype=np.float64)
+
+
+def _settings(settings: Mapping[str, Any], classes: Sequence[Any]) -> dict[str, Any]:
+    """Mend what R cannot say: whole numbers, tuples, dictionaries with keys that are no text."""
+    mended = dict(settings)
+    for name in _WHOLE:
+        if name in mended:
+            mended[name] = _whole(mended[name])
+    weight = mended.get("class_weight")
+    if isinstance(weight, Mapping):
+        by_level = {level_text(value): value for value in classes}
+        mended["class_weight"] = {by_level[k]: float(v) for k, v in weight.items()}
+    if isinstance(mended.get("network"), Mapping):
+        mended["network"] = _recipe(mended["network"])
+    return mended
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return tuple(_whole(v.item() if hasattr(v, "item") else v) for v in value)
+    return value
+
+
+def _recipe(recipe: Mapping[str, Any]) -> Any:
+    """Build the network that R's network() describes."""
+    settings = {name: _whole(value) for name, value in recipe["settings"].items()}
+    return diglot.network(recipe["name"], **settings)
+
+
+def _callback(function: Callable[[dict[str, Any]], Any]) -> Callable[..., Any]:
+    """Wrap the one R function that stands for all of R's callbacks."""
+
+    def on_epoch(record: Mapping[str, Any]) -> bool:
+        answer = function({name: _plain(value) for name, value in record.items()})
+        if answer == "failed":
+            raise CallbackError
+        return answer != "stop"
+
+    return on_epoch
+
+
+# ---- what R gets
+
+
+def level_text(value: Any) -> str:
+    """Spell a class as R would: ``TRUE`` for True, ``3`` for 3.
+
+    Examples
+    --------
+    >>> level_text(True), level_text(3), level_text("cat")
+    ('TRUE', '3', 'cat')
+    """
+    value = _plain(value)
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    """Turn NumPy's scalars into Python's own, which R understands."""
+    return value.item() if hasattr(value, "item") and np.ndim(value) == 0 else value
+
+
+def _table(frame: Any) -> dict[str, Any]:
+    """Turn a data frame into columns that cross whole, each with a word on what it is."""
+    names, types, columns = [], [], []
+    for name in frame.columns:
+        kind, column = _column(frame[name])
+        names.append(str(name))
+        types.append(kind)
+        columns.append(column)
+    return {"names": names, "types": types, "columns": columns}
+
+
+def _column(series: Any) -> tuple[str, Any]:
+    import pandas as pd
+
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        return "factor", {
+            "codes": series.cat.codes.to_numpy(np.int32),
+            "levels": [level_text(v) for v in series.cat.categories],
+            "ordered": bool(series.cat.ordered),
+        }
+    if pd.api.types.is_bool_dtype(series.dtype):
+        return "plain", series.to_numpy(bool)
+    if pd.api.types.is_integer_dtype(series.dtype):
+        values = series.to_numpy(np.int64)
+        small = values.size == 0 or (values.min() > -(2**31) and values.max() < 2**31)
+        return "plain", values.astype(np.int32 if small else np.float64)
+    if pd.api.types.is_float_dtype(series.dtype):
+        return "plain", series.to_numpy(np.float64)
+    values = list(series)
+    if values and all(isinstance(v, np.ndarray) for v in values):
+        return _pictures(values)
+    return "text", [None if v is None or v is pd.NA or v != v else level_text(v) for v in values]
+
+
+def _pictures(values: Sequence[np.ndarray]) -> tuple[str, Any]:
+    if len({(v.shape, v.dtype) for v in values}) == 1:
+        return "pixels", _pixels(np.moveaxis(np.stack(values), 0, -1))
+    return "images", [_pixels(v) for v in values]
+
+
+def _pixels(array: np.ndarray) -> np.ndarray:
+    """Return 8-bit pixels as R's integers and all others as R's doubles, 16 bits scaled to 1."""
+    if array.dtype == np.uint8:
+        return np.asfortranarray(array, dtype=np.int32)
+    if array.dtype == np.uint16:
+        return np.asfortranarray(array, dtype=np.float64) / 65535
+    return np.asfortranarray(array, dtype=np.float64)
+
+
+def _description(model: Any) -> dict[str, Any]:
+    """Return what R keeps of a fitted model beside its bytes."""
+    graph = model.network_
+    classes = list(model.classes_)
+    return {
+        "model": bytearray(model.to_bytes()),
+        "levels": [level_text(c) for c in classes],
+        "type": _class_type(classes),
+        "history": _table(model.history_),
+        "seed": int(model.seed_),
+        "device": str(model.device_),
+        "network": {
+            "name": graph.name,
+            "parameters": int(graph.parameter_count),
+            "height": graph.input.height,
+            "width": graph.input.width,
+            "channels": graph.input.channels,
+        },
+        "settings": {
+            name: value
+            for name, value in model.get_params(deep=False).items()
+            if isinstance(value, (bool, int, float, str)) and name != "verbose"
+        },
+        "versions": versions_of_core(),
+        "fingerprint": model.fingerprint(),
+    }
+
+
+def _class_type(classes: Sequence[Any]) -> str:
+    kinds = {type(_plain(c)) for c in classes}
+    if kinds == {bool}:
+        return "logical"
+    return "integer" if kinds <= {int, float} else "character"
+
+
+def versions_of_core() -> dict[str, str]:
+    """Return the versions of what computed a fit."""
+    import platform
+    from importlib import metadata
+
+    found = {"diglot": diglot.__version__, "Python": platform.python_version()}
+    for name in ("mxnet", "numpy"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # a build of another name, such as mxnet-cu117
+            continue
+    return found
+
+
+# ---- what R calls
+
+
+@_answers
+def fit(
+    images: Mapping[str, Any],
+    labels: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    weights: Any = None,
+    validation: Sequence[Any] | None = None,
+    callback: Callable[..., Any] | None = None,
+    progress: Any = False,
+) -> dict[str, Any]:
+    """Train a classifier.
+
+    Returns
+    -------
+    dict
+        ``model``, the live estimator, and ``description``.
+    """
+    y = _labels(labels)
+    model = diglot.ImageClassifier(
+        **_settings(settings, list(y.categories)),
+        callbacks=None if callback is None else [_callback(callback)],
+        verbose=progress,
+    )
+    model.fit(
+        _images(images),
+        y,
+        sample_weight=_numbers(weights),
+        validation_data=_pair(validation),
+    )
+    return _trained(model)
+
+
+def _pair(validation: Sequence[Any] | None) -> tuple[Any, Any] | None:
+    if validation is None:
+        return None
+    images, labels = validation
+    return _images(images), _labels(labels)
+
+
+def _trained(model: Any) -> dict[str, Any]:
+    # An R function outlives its call no longer than R wants: the model must not keep it.
+    model.set_params(callbacks=None, verbose=False)
+    return {"model": model, "description": _description(model)}
+
+
+@_answers
+def update(
+    data: bytes,
+    images: Mapping[str, Any],
+    codes: Any,
+    settings: Mapping[str, Any],
+    weights: Any = None,
+    callback: Callable[..., Any] | None = None,
+    progress: Any = False,
+) -> dict[str, Any]:
+    """Train a model on, from the bytes of its file: the fit that R holds stays as it was."""
+    model = diglot.loads(bytes(data))
+    model.set_params(
+        callbacks=None if callback is None else [_callback(callback)], verbose=progress
+    )
+    model.update(
+        _images(images),
+        _known(model, codes),
+        sample_weight=_numbers(weights),
+        **_settings(settings, list(model.classes_)),
+    )
+    return _trained(model)
+
+
+def _known(model: Any, codes: Any) -> np.ndarray:
+    """Return the labels that R's codes stand for."""
+    return np.asarray(model.classes_)[np.array(codes, dtype=np.int64).reshape(-1)]
+
+
+@_answers
+def describe(model: Any) -> dict[str, Any]:
+    """Describe a live model, see `fit`."""
+    return {"model": model, "description": _description(model)}
+
+
+@_answers
+def load(path: str) -> dict[str, Any]:
+    """Load a model file."""
+    model = diglot.load(path)
+    return {"model": model, "description": _description(model)}
+
+
+@_answers
+def revive(data: bytes) -> Any:
+    """Return the live model of a file's bytes."""
+    return diglot.loads(bytes(data))
+
+
+@_answers
+def predict_proba(model: Any, images: Mapping[str, Any]) -> np.ndarray:
+    """Return the probabilities, a row an image, a column a class."""
+    return np.asfortranarray(model.predict_proba(_images(images)), dtype=np.float64)
+
+
+@_answers
+def evaluate(model: Any, images: Mapping[str, Any], codes: Any) -> dict[str, Any]:
+    """Return the metrics with their intervals."""
+    return _table(model.evaluate(_images(images), _known(model, codes)))
+
+
+@_answers
+def summary(model: Any) -> str:
+    """Return the model's summary as text."""
+    return model.summary()
+
+
+@_answers
+def report(model: Any, images: Mapping[str, Any], codes: Any, path: str) -> str:
+    """Write the HTML report, return its path."""
+    return str(diglot.report(model, _images(images), _known(model, codes), path))
+
+
+@_answers
+def networks(pattern: str | None = None) -> dict[str, Any]:
+    """Return the catalogue of networks."""
+    return _table(diglot.networks(pattern))
+
+
+@_answers
+def network(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Build a network once, to check its settings and to show it."""
+    graph = _recipe(recipe)
+    return {"name": graph.name, "parameters": int(graph.parameter_count), "text": str(graph)}
+
+
+@_answers
+def read_images(folder: str) -> dict[str, Any]:
+    """Return the files below a folder, with the folders' names as labels."""
+    return _table(diglot.read_images(folder))
+
+
+@_answers
+def read_idx(images: str, labels: str | None = None) -> Any:
+    """Return MNIST's files as a table, or as images alone."""
+    import pandas as pd
+
+    found = diglot.read_idx(images, labels)
+    if labels is not None:
+        pictures, codes = found
+        found = pd.DataFrame({"image": list(pictures), "label": codes})
+    else:
+        found = pd.DataFrame({"image": list(found)})
+    return _table(found)
+
+
+@_answers
+def example_images(name: str) -> dict[str, Any]:
+    """Return a set of images that comes along with a library."""
+    return _table(diglot.example_images(name))
+
+
+@_answers
+def devices() -> dict[str, Any]:
+    """Return the devices and whether they work."""
+    return _table(diglot.devices())
+
+
+@_answers
+def check_setup() -> dict[str, Any]:
+    """Return the requirements of the core and what was found."""
+    return _table(diglot.check_setup())
+
+
+@_answers
+def defaults() -> dict[str, Any]:
+    """Return the settings of `ImageClassifier` and their defaults, which R's must equal."""
+    signature = inspect.signature(diglot.ImageClassifier.__init__)
+    return {n: p.default for n, p in signature.parameters.items() if n != "self"}
