@@ -1,10 +1,13 @@
 """Where images come in: arrays, files, folders, data frames and MNIST's IDX files."""
 
-from .batches import batches
-from .cache import PreparedImages
-from .decode import decode, read_header
-from .prepare import prepare
-from .source import ImageSet, as_images
+from diglot.datasets import example_images
+from diglot.images.batches import batches
+from diglot.images.cache import PreparedImages
+from diglot.images.decode import decode, read_header
+from diglot.images.folders import find_images, read_images
+from diglot.images.idx import read_idx, read_idx_array
+from diglot.images.prepare import prepare
+from diglot.images.source import ImageSet, as_images
 
 __all__ = [
     "ImageSet",
@@ -12,6 +15,11 @@ __all__ = [
     "as_images",
     "batches",
     "decode",
+    "example_images",
+    "find_images",
     "prepare",
     "read_header",
+    "read_idx",
+    "read_idx_array",
+    "read_images",
 ]

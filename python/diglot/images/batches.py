@@ -8,9 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from .cache import PreparedImages
-from .memory import usable_cores
-from .prepare import to_unit
+from diglot.images.cache import PreparedImages
+from diglot.images.memory import usable_cores
+from diglot.images.prepare import to_unit
 
 Transform = Callable[[np.ndarray, int], np.ndarray]
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ImageError, InputError
-from .memory import available_memory, usable_cores
-from .prepare import check_channels, prepare, to_unit
-from .source import ImageSet
+from diglot.errors import ImageError, InputError
+from diglot.images.memory import available_memory, usable_cores
+from diglot.images.prepare import check_channels, prepare, to_unit
+from diglot.images.source import ImageSet
 
 _STATISTICS_BLOCK = 64
 _LOCKS = 64

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from ..errors import DiglotError, ImageError
+from diglot.errors import DiglotError, ImageError
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ImageError
+from diglot.errors import ImageError
 
 _LARGEST = {"uint8": np.float32(255), "uint16": np.float32(65535)}
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ImageError, InputError
-from .decode import Header, decode, from_pillow, read_header
-from .memory import available_memory, usable_cores
+from diglot.errors import ImageError, InputError
+from diglot.images.decode import Header, decode, from_pillow, read_header
+from diglot.images.memory import available_memory, usable_cores
 
 _BLOCK_BYTES = 1 << 24
 
