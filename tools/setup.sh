@@ -33,13 +33,15 @@ r_version() { have R && R --version 2>/dev/null | sed -n '1s/^R version \([0-9.]
 
 key() {
     # The folder counts too: a virtual environment does not survive a move. So does R: rpy2 is built for one.
-    printf '%s\n' "$PWD" "$(r_version)" "${PYTHON:-}"
+    printf '%s\n' "$PWD" "$(r_version)"
     cat pyproject.toml tools/setup.sh
     if [ -f DESCRIPTION ]; then cat DESCRIPTION; fi
 }
 checksum=$(key | sha256sum | cut -d' ' -f1)
 done_before() { [ "$(cat ".venv/.set-up-$1" 2>/dev/null)" = "$checksum" ]; }
-if .venv/bin/python -c '' 2>/dev/null && { done_before full || { [ $mode = python ] && done_before python; }; }; then
+base() { "$1" -c 'import sys; print(sys.base_prefix, sys.version_info)' 2>/dev/null || echo none; }
+chosen() { [ -z "${PYTHON:-}" ] || [ "$(base "$PYTHON")" = "$(base .venv/bin/python)" ]; } # .venv/ is made with it?
+if .venv/bin/python -c '' 2>/dev/null && chosen && { done_before full || { [ $mode = python ] && done_before python; }; }; then
     exit 0
 fi
 
@@ -122,9 +124,9 @@ rejected=
 find_python() {
     local candidate path code
     rejected=
-    for candidate in ${PYTHON:-python3 python3.12 python3.11 python3.10 /usr/bin/python3}; do
+    for candidate in ${PYTHON:-.venv/bin/python python3 python3.12 python3.11 python3.10 /usr/bin/python3}; do
         path=$(command -v "$candidate" || true)
-        if [ -z "$path" ]; then continue; fi
+        if [ -z "$path" ] || [[ $rejected == *"  $path: "* ]]; then continue; fi
         code=0
         fits "$path" || code=$?
         case $code in
@@ -149,9 +151,11 @@ collect_python() {
             case $version in 3.10 | 3.11 | 3.12) ;; *) continue ;; esac
             if offered "python$version-venv"; then
                 wanted+=("python$version" "python$version-venv" "python$version-dev")
-                break
+                return
             fi
         done
+        # None that fits: uv will fetch one, and pip brings uv.
+        if ! have uv && ! python3 -c 'import ensurepip' 2>/dev/null; then wanted+=(python3 python3-venv); fi
     elif [ -n "$python" ] && [ $mode = full ] && have apt-get &&
         ! "$python" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))'; then
         version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -180,8 +184,12 @@ and then the same make command again.$hint"
     fi
     refresh
     say "installing from the distribution: ${wanted[*]}"
-    DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends -qq "${wanted[@]}" >/dev/null </dev/null ||
+    log=$(mktemp)
+    if ! DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends -qq "${wanted[@]}" >"$log" 2>&1 </dev/null; then
+        cat "$log" >&2
         stop "apt-get could not install ${wanted[*]}; its own message is above."
+    fi
+    rm -f "$log"
     hash -r
 fi
 
@@ -203,10 +211,10 @@ if [ -z "$python" ] && ! find_python; then
     if [ -z "${PYTHON:-}" ] && { have uv || have python3; }; then
         say "no Python from 3.10 to 3.12 here; fetching one into .python/ with uv"
         if ! have uv; then
-            python3 -m venv .python/uv && .python/uv/bin/pip install --quiet uv && PATH=$PWD/.python/uv/bin:$PATH
+            python3 -m venv .python/uv && .python/uv/bin/pip install --quiet uv && PATH=$PWD/.python/uv/bin:$PATH || true
         fi
         export UV_PYTHON_INSTALL_DIR=$PWD/.python
-        if have uv && uv python install --quiet 3.12; then PYTHON=$(uv python find --managed-python 3.12) find_python || true; fi
+        if have uv && uv python install 3.12; then PYTHON=$(uv python find --managed-python 3.12) find_python || true; fi
     fi
     if [ -z "$python" ]; then
         stop "diglot needs a Python from 3.10 to 3.12 that R can load. Found:
@@ -215,7 +223,7 @@ ${rejected:-  none
     fi
 fi
 
-if ! fits .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+if ! fits .venv/bin/python || ! chosen; then
     say "making .venv/ with $("$python" --version) ($python)"
     "$python" -m venv --clear .venv
     # An older pip neither knows all wheels nor installs editable without a setup.py.

@@ -29,6 +29,7 @@ ROOMS = [
     "graph",
     "engine",
     "networks",
+    "datasets",
     "images",
     "augment",
     "evaluation",
