@@ -358,16 +358,18 @@ table_from <- function(table) {
 column_from <- function(values, type) {
   switch(type,
     pixels = split_images(values),
-    images = lapply(values, function(value) {
-      value # each came over as a matrix or an array of its own
-    }),
-    factor = factor(
-      text_from(values$levels)[as.integer(values$codes) + 1L],
-      levels = text_from(values$levels), ordered = isTRUE(values$ordered)
-    ),
+    images = values, # each came over as a matrix or an array of its own
+    factor = factor_from(values),
     text = text_from(values),
     as.vector(values)
   )
+}
+
+factor_from <- function(values) {
+  levels <- text_from(values$levels)
+  codes <- as.integer(values$codes)
+  codes[codes < 0L] <- NA # pandas' code of a missing value is -1
+  factor(levels[codes + 1L], levels = levels, ordered = isTRUE(values$ordered))
 }
 
 # A list of strings and NULLs as a character vector.

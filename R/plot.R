@@ -62,12 +62,12 @@ whole_breaks <- function(limits) {
 # The history as one row for each epoch, measure and set of images.
 history_curves <- function(history) {
   measures <- history_measures(history)
-  long <- lapply(measures, function(measure) {
+  long <- lapply(measures, function(name) {
     tibble::tibble(
       epoch = history$epoch,
-      measure = sub("^val_", "", measure),
-      images = if (startsWith(measure, "val_")) "validation" else "training",
-      value = history[[measure]]
+      measure = sub("^val_", "", name),
+      images = if (startsWith(name, "val_")) "validation" else "training",
+      value = history[[name]]
     )
   })
   curves <- do.call(rbind, long)

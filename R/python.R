@@ -164,10 +164,7 @@ keep_random_state <- function(expr) {
 #' @examples
 #' diglot_available()
 diglot_available <- function() {
-  if (!is.null(the$bridge)) {
-    return(TRUE)
-  }
-  if (!python_is_chosen()) {
+  if (is.null(the$bridge) && !python_is_chosen()) {
     found <- tryCatch(find_python(), error = function(error) NULL)
     if (is.null(found)) {
       return(FALSE)
@@ -175,8 +172,8 @@ diglot_available <- function() {
   }
   tryCatch(
     {
-      bridge()
-      reticulate::py_module_available("mxnet")
+      # not by py_module_available(): MXNet needs the core's help to be imported
+      isTRUE(call_bridge("has_engine"))
     },
     error = function(error) FALSE
   )

@@ -166,7 +166,7 @@ def _whole(value: Any) -> Any:
 
 def _recipe(recipe: Mapping[str, Any]) -> Any:
     """Build the network that R's network() describes."""
-    settings = {name: _whole(value) for name, value in recipe["settings"].items()}
+    settings = {n: _whole(v) for n, v in dict(recipe["settings"]).items()}  # R sends [] for none
     return diglot.network(recipe["name"], **settings)
 
 
@@ -473,6 +473,14 @@ def devices() -> dict[str, Any]:
 def check_setup() -> dict[str, Any]:
     """Return the requirements of the core and what was found."""
     return _table(diglot.check_setup())
+
+
+@_answers
+def has_engine() -> bool:
+    """Say whether MXNet is installed, without the second that its import takes."""
+    from importlib.util import find_spec
+
+    return find_spec("mxnet") is not None
 
 
 @_answers

@@ -1,0 +1,4 @@
+library(testthat)
+library(diglot)
+
+test_check("diglot")

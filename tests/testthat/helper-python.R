@@ -1,0 +1,101 @@
+# Tests of what needs Python say why they are skipped; where Python is expected to be there, as in
+# continuous integration, a skip is a failure.
+skip_if_no_diglot <- function() {
+  if (diglot_available()) {
+    return(invisible())
+  }
+  setup <- check_setup()
+  reason <- paste0(
+    "diglot's Python side is not there: ",
+    paste(setup$requirement[!setup$ok & !setup$optional], collapse = ", ")
+  )
+  expected <- c(Sys.getenv("CI"), Sys.getenv("DIGLOT_EXPECT_PYTHON"))
+  if (all(tolower(expected) == "true")) {
+    stop(reason)
+  }
+  skip(reason)
+}
+
+# Pictures that no transpose, flip or mix-up of channels leaves as they are: class "two" has a
+# bright pixel right of the top left corner, "ten" one further down, amid noise that repeats.
+# "two" sorts after "ten", so that the order of levels shows.
+planted <- function(n = 40L, height = 16L, width = 18L, type = c("integer", "double", "raw")) {
+  type <- match.arg(type)
+  noise <- (seq_len(n * height * width) * 7919) %% 60
+  image <- array(as.integer(noise), c(n, height, width))
+  label <- factor(rep(c("two", "ten"), length.out = n), levels = c("two", "ten"))
+  image[label == "two", 2:4, 9:13] <- 250L
+  image[label == "ten", 9:13, 2:4] <- 250L
+  image <- switch(type,
+    integer = image,
+    double = image / 255,
+    raw = array(as.raw(image), dim(image))
+  )
+  list(image = image, label = label)
+}
+
+as_list_of_images <- function(image) {
+  lapply(seq_len(nrow(image)), function(i) {
+    if (length(dim(image)) == 3L) image[i, , ] else image[i, , , ]
+  })
+}
+
+planted_tibble <- function(...) {
+  data <- planted(...)
+  tibble::tibble(image = as_list_of_images(data$image), label = data$label)
+}
+
+# One small fit that many tests look at.
+shared <- new.env()
+small_fit <- function() {
+  skip_if_no_diglot()
+  if (is.null(shared$fit)) {
+    shared$fit <- image_classifier(
+      label ~ image, planted_tibble(),
+      network = "mlp", epochs = 3, batch_size = 8, seed = 1, validation = 0.2
+    )
+  }
+  shared$fit
+}
+
+# What a fit looks like from outside, without Python.
+fake_fit <- function(levels = c("two", "ten"), ordered = FALSE, val = TRUE, epochs = 3L) {
+  history <- tibble::tibble(
+    epoch = seq_len(epochs), loss = 1 / seq_len(epochs), accuracy = 1 - 0.5^seq_len(epochs)
+  )
+  if (val) {
+    history$val_loss <- 1.1 * history$loss
+    history$val_accuracy <- 0.9 * history$accuracy
+  }
+  history$learning_rate <- 0.1
+  history$seconds <- 2
+  history$images_per_second <- 1000
+  structure(
+    list(
+      model = as.raw(1:3), levels = levels, ordered = ordered, history = history, seed = 1L,
+      device = "cpu",
+      network = list(
+        name = "lenet", parameters = 431080L, height = 28L, width = 28L, channels = 1L
+      ),
+      settings = list(epochs = epochs), fingerprint = strrep("0f", 32L), images = 40L,
+      versions = c(diglot = "0.1.0"), terms = list(image = quote(image), outcome = quote(label)),
+      call = quote(image_classifier(label ~ image, data)), cache = new.env()
+    ),
+    class = c("image_classifier", "diglot_model")
+  )
+}
+
+# Runs Python code in a process of its own, with the same Python and the same core; returns what
+# it wrote. R's library path would make that Python load another libpython.
+python_says <- function(code) {
+  file <- withr::local_tempfile(fileext = ".py")
+  writeLines(code, file)
+  withr::local_envvar(
+    LD_LIBRARY_PATH = NA, PYTHONPATH = system.file("python", package = "diglot"), PYTHONHOME = NA
+  )
+  output <- system2(reticulate::py_config()$python, shQuote(file), stdout = TRUE, stderr = TRUE)
+  if (!is.null(attr(output, "status"))) {
+    stop(paste(output, collapse = "\n"))
+  }
+  output
+}
