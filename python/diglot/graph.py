@@ -22,6 +22,7 @@ from diglot.seeds import stream
 
 _MXNET_VERSION = 10901  # the format's version; 1.9.1 and 2.0 both read it
 _MOST_NODES = 100_000
+_BATCH = 2  # with which shapes are inferred: 1 would hide operators that mix a batch's images
 _PREDICTIONS = {"SoftmaxOutput", "softmax", "log_softmax", "SoftmaxActivation", "Softmax"}
 _HEADS = {"FullyConnected", "Convolution"}
 
@@ -168,16 +169,20 @@ def _infer_node(
         )
     attrs = Attrs(node.attrs)
     count = len(node.inputs) if rule.data_inputs is None else rule.data_inputs
+    for i, o in node.inputs[:count]:
+        if o >= len(shapes[i]):
+            fault = "has no known shape" if nodes[i].is_variable else f"has no output {o}"
+            raise ModelFileError(f"layer {node.name!r} takes {nodes[i].name!r}, which {fault}")
     try:
         data = [shapes[i][o] for i, o in node.inputs[:count]]
         outputs = rule.shapes(attrs, data)
         slots = rule.slots(attrs, data)
-    except (KeyError, IndexError, TypeError, ZeroDivisionError, ValueError) as error:
-        if isinstance(error, ModelFileError):
-            raise ModelFileError(f"layer {node.name!r}: {error}") from error
+    except ModelFileError as error:
+        raise ModelFileError(f"layer {node.name!r} ({node.op}): {error}") from error
+    except (LookupError, TypeError, ArithmeticError, ValueError) as error:
         raise ModelFileError(f"layer {node.name!r} ({node.op}) is damaged: {error!r}") from error
     for shape in outputs:
-        if not all(isinstance(s, int) and s > 0 for s in shape):
+        if min(shape, default=1) <= 0:
             raise InputTooSmallError(
                 f"layer {node.name!r} ({node.op}) would have the output size "
                 f"{tuple(shape[1:])}: the input is too small for this network"
@@ -237,7 +242,7 @@ class Graph:
         parameters: dict[str, Parameter] = {}
         for node in self.nodes:
             if node.is_variable:
-                shapes.append([(1, *inputs[node.name])] if node.name in inputs else [])
+                shapes.append([(_BATCH, *inputs[node.name])] if node.name in inputs else [])
                 continue
             outputs, slots = _infer_node(node, self.nodes, shapes)
             shapes.append(outputs)
@@ -259,6 +264,9 @@ class Graph:
         for node, shape in zip(self.nodes, shapes, strict=True):
             if not shape:
                 raise ModelFileError(f"the input {node.name!r} has no known shape")
+        for node, output in self.heads:
+            if output >= len(shapes[node]):
+                raise ModelFileError(f"layer {self.nodes[node].name!r} has no output {output}")
         return shapes, parameters
 
     @property
@@ -279,6 +287,11 @@ class Graph:
         """The shape of the first output, without the batch."""
         node, output = self.heads[0]
         return self._inferred[0][node][output][1:]
+
+    def gives(self, classes: int) -> bool:
+        """Whether the output is ``classes`` numbers for each image of a batch by itself."""
+        node, output = self.heads[0]
+        return self._inferred[0][node][output] == (_BATCH, classes)
 
     def shape_of(self, layer: str) -> Shape:
         """Return the output shape of a layer, without the batch."""
@@ -306,7 +319,7 @@ class Graph:
         """How many numbers all layers' outputs for one image hold together."""
         shapes = self._inferred[0]
         outputs = (out for n, out in zip(self.nodes, shapes, strict=True) if not n.is_variable)
-        return sum(math.prod(shape) for out in outputs for shape in out)
+        return sum(math.prod(shape) // _BATCH for out in outputs for shape in out)
 
     def layers(self) -> list[dict[str, Any]]:
         """Return one row a layer: name, operator, output shape, parameters, multiply-adds."""
@@ -412,13 +425,15 @@ class Graph:
 
         The head's weights are dropped, so that the result must be initialised or trained.
         """
+        if classes not in range(1, 2**31):
+            raise InputError(f"classes must be a whole number from 1, not {classes!r}")
         at = self.index_of(self.head)
         node = self.nodes[at]
         key = "num_hidden" if node.op == "FullyConnected" else "num_filter"
         attrs = {**node.attrs, key: str(int(classes))}
         nodes = (*self.nodes[:at], replace(node, attrs=attrs), *self.nodes[at + 1 :])
         other = replace(self, nodes=nodes)
-        if other.output_shape != (classes,):
+        if not other.gives(classes):
             raise InputError(
                 f"network {self.name!r} gives an output of shape {other.output_shape} where "
                 f"({classes},) is needed: end it in a dense layer, one number a class"
@@ -461,8 +476,10 @@ class Graph:
     def without_prediction(self) -> Graph:
         """Return the network without the softmax (and label) that a foreign graph may end in."""
         graph = self
-        while graph.nodes[graph.heads[0][0]].op in _PREDICTIONS:
-            graph = graph._pruned((graph.nodes[graph.heads[0][0]].inputs[0],))
+        while (end := graph.nodes[graph.heads[0][0]]).op in _PREDICTIONS:
+            if not end.inputs:
+                raise ModelFileError(f"layer {end.name!r} ({end.op}) takes nothing")
+            graph = graph._pruned(end.inputs[:1])
         return graph if len(graph.heads) == 1 else graph._pruned(graph.heads[:1])
 
     # ---- to and from JSON
@@ -522,7 +539,13 @@ class Graph:
         """
         nodes, heads = read_symbol(text)
         graph = cls(name, nodes, heads, spec, features)
-        _ = graph.parameters  # the shapes are checked here, not at the first use
+        names = {n.name for n in nodes}
+        if "data" not in names or (features and features not in names):
+            raise ModelFileError(f"the graph lacks the node {features or 'data'!r}")
+        try:
+            _ = graph.parameters  # the shapes are checked here, not at the first use
+        except InputTooSmallError as error:
+            raise ModelFileError(f"the graph does not fit its input: {error}") from error
         return graph
 
 
@@ -539,7 +562,28 @@ def _fitting(
 
 
 def read_symbol(text: str) -> tuple[tuple[Node, ...], tuple[tuple[int, int], ...]]:
-    """Check and read MXNet's JSON: every index within bounds, every node after its inputs."""
+    """Check and read MXNet's JSON: every index within bounds, every node after its inputs.
+
+    Parameters
+    ----------
+    text : str
+        What MXNet's ``symbol.tojson()`` gives.
+
+    Returns
+    -------
+    nodes : tuple of Node
+    heads : tuple of (int, int)
+
+    Raises
+    ------
+    ModelFileError
+        If the text is not a graph, or a damaged one.
+
+    Examples
+    --------
+    >>> read_symbol('{"nodes": [{"op": "null", "name": "x", "inputs": []}], "heads": [[0, 0]]}')[1]
+    ((0, 0),)
+    """
     try:
         body = json.loads(text)
         raw = body["nodes"]
@@ -549,14 +593,15 @@ def read_symbol(text: str) -> tuple[tuple[Node, ...], tuple[tuple[int, int], ...
         heads = tuple(_pair(h, len(nodes)) for h in body["heads"])
     except ModelFileError:
         raise
-    except (ValueError, KeyError, TypeError, RecursionError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError, AttributeError) as error:
         raise ModelFileError(f"not a graph in MXNet's JSON format: {error!r}") from error
     if not heads:
         raise ModelFileError("the graph has no output")
-    names = [n.name for n in nodes]
-    if len(set(names)) != len(names):
-        twice = next(n for n in names if names.count(n) > 1)
-        raise ModelFileError(f"the graph has two nodes called {twice!r}")
+    seen: set[str] = set()
+    for node in nodes:
+        if node.name in seen:
+            raise ModelFileError(f"the graph has two nodes called {node.name!r}")
+        seen.add(node.name)
     return nodes, heads
 
 
@@ -569,12 +614,15 @@ def _read_node(index: int, entry: Mapping[str, Any]) -> Node:
     op, name = entry["op"], entry["name"]
     if not isinstance(op, str) or not isinstance(name, str):
         raise ModelFileError(f"node {index} has no proper name")
-    return Node(op, name, attrs, tuple(_pair(i, index) for i in entry["inputs"]))
+    inputs = tuple(_pair(i, index) for i in entry["inputs"])
+    if op == "null" and inputs:
+        raise ModelFileError(f"the variable {name!r} has inputs")
+    return Node(op, name, attrs, inputs)
 
 
 def _pair(entry: Sequence[int], below: int) -> tuple[int, int]:
     node, output = entry[0], entry[1]
-    if not isinstance(node, int) or not isinstance(output, int):
+    if type(node) is not int or type(output) is not int:  # a bool is an int, but no index
         raise ModelFileError("the graph's connections are not numbers")
     if not 0 <= node < below or not 0 <= output < 64:
         raise ModelFileError(f"the graph connects to node {node}, which does not come before")
@@ -619,7 +667,7 @@ class Builder:
         self._group = "all"
         self._start = start
         if start is None:
-            self._variable("data", (1, *spec.shape), {"__dtype__": "0"})
+            self._variable("data", (_BATCH, *spec.shape), {"__dtype__": "0"})
 
     @property
     def data(self) -> Tensor:
@@ -634,7 +682,7 @@ class Builder:
     def input(self, name: str, shape: Shape) -> Tensor:
         """Add an input beside ``data``, such as the target; ``shape`` is without the batch."""
         self._extra[name] = tuple(shape)
-        return Tensor(self._variable(name, (1, *shape), {"__dtype__": "0"}), 0, tuple(shape))
+        return Tensor(self._variable(name, (_BATCH, *shape), {"__dtype__": "0"}), 0, tuple(shape))
 
     @contextmanager
     def group(self, name: str) -> Iterator[None]:
@@ -663,7 +711,7 @@ class Builder:
         """
         rule = OPERATORS[op]
         text = {k: str(v) for k, v in attrs.items()}
-        shapes = [(1, *t.shape) for t in inputs]
+        shapes = [self._shapes[t.node][t.output] for t in inputs]
         places = [(t.node, t.output) for t in inputs]
         for slot in rule.slots(Attrs(text), shapes):
             extra = {"__dtype__": "0", "__diglot_group__": self._group}

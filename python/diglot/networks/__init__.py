@@ -349,7 +349,7 @@ def resolve(given: Any, spec: InputSpec, classes: int, **settings: Any) -> Graph
     graph = given.with_input(spec) if isinstance(given, Graph) else own_network(given, spec)
     _ = graph.parameters  # an input that does not fit is refused here
     classes = _whole("classes", classes)
-    return graph if graph.output_shape == (classes,) else graph.with_head(classes)
+    return graph if graph.gives(classes) else graph.with_head(classes)
 
 
 def _build(entry: Card, spec: InputSpec, classes: int | None, settings: Mapping[str, Any]) -> Graph:
