@@ -5,6 +5,8 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p build
 python=.venv/bin/python
+# Set-up installed the Python side: where CI=true, an R test that misses it fails instead of being skipped.
+export DIGLOT_EXPECT_PYTHON=true NOT_CRAN=true
 names=("$@")
 if [ $# = 0 ]; then names=(ruff lintr pytest check); fi
 
@@ -14,7 +16,7 @@ run_pytest() { "$python" -m pytest; }
 
 run_lintr() { Rscript --vanilla tools/lint.R; }
 
-run_testthat() { (cd tests && NOT_CRAN=true Rscript --vanilla testthat.R); }
+run_testthat() { (cd tests && Rscript --vanilla testthat.R); }
 
 run_check() {
     local tree=build/r/diglot part parts=() log=build/r/diglot.Rcheck/00check.log
@@ -27,8 +29,8 @@ run_check() {
     (
         cd build/r &&
             R CMD build --no-manual diglot &&
-            # Not CRAN's machine: every test runs. Vignettes are rendered by build, and their code again by check.
-            NOT_CRAN=true _R_CHECK_FORCE_SUGGESTS_=true _R_CHECK_SYSTEM_CLOCK_=0 R CMD check --no-manual diglot_*.tar.gz
+            # The vignettes are rendered by build, and their code runs again in check.
+            _R_CHECK_FORCE_SUGGESTS_=true _R_CHECK_SYSTEM_CLOCK_=0 R CMD check --no-manual diglot_*.tar.gz
     ) || {
         # What R CMD check only names is worth seeing at once.
         tail -n 60 build/r/diglot.Rcheck/00install.out build/r/diglot.Rcheck/tests/*.fail 2>/dev/null
@@ -61,10 +63,6 @@ for name in "${names[@]}"; do
         sed -n '/Skipped tests/,/^\[ FAIL/p' build/testthat.log | grep -v '^\[ FAIL' || true
         if [ -z "$(r_counts build/testthat.log)" ]; then
             echo "The R tests did not reach their end."
-            result=FAILED failed=1
-        elif [ "${CI:-}" = true ] && ! grep -qE '\| SKIP 0 \|' build/testthat.log; then
-            # Set-up installs all that the tests need, so here a skip means that something is broken.
-            echo "Skipped R tests count as failures where CI=true."
             result=FAILED failed=1
         fi
         ;;
