@@ -158,35 +158,42 @@ def _parameter(node: Node, slot: Slot, layer: str) -> Parameter:
     return Parameter(node.name, slot.shape, slot.kind, init, group, layer)
 
 
+def _apply(
+    op: str, name: str, attrs: Mapping[str, str], data: Sequence[Shape]
+) -> tuple[list[Shape], list[Slot]]:
+    """Return an operation's output shapes and the parameters it takes, from its data's shapes."""
+    rule = OPERATORS[op]
+    try:
+        outputs = rule.shapes(Attrs(attrs), data)
+        slots = rule.slots(Attrs(attrs), data)
+    except ModelFileError as error:
+        raise ModelFileError(f"layer {name!r} ({op}): {error}") from error
+    except (LookupError, TypeError, ArithmeticError, ValueError) as error:
+        raise ModelFileError(f"layer {name!r} ({op}) is damaged: {error!r}") from error
+    for shape in outputs:
+        if min(shape, default=1) <= 0:
+            raise InputTooSmallError(
+                f"layer {name!r} ({op}) would have the output size {tuple(shape[1:])}: the input "
+                "is too small for this network"
+            )
+    return outputs, slots
+
+
 def _infer_node(
     node: Node, nodes: Sequence[Node], shapes: Sequence[list[Shape]]
 ) -> tuple[list[Shape], list[tuple[int, Slot]]]:
     """Return an operation's output shapes, and the slot of each variable that is its parameter."""
-    rule = OPERATORS.get(node.op)
-    if rule is None:
+    if node.op not in OPERATORS:
         raise ModelFileError(
             f"layer {node.name!r} uses the operator {node.op!r}, whose shapes diglot does not know"
         )
-    attrs = Attrs(node.attrs)
-    count = len(node.inputs) if rule.data_inputs is None else rule.data_inputs
+    count = _data_inputs(node)
     for i, o in node.inputs[:count]:
         if o >= len(shapes[i]):
             fault = "has no known shape" if nodes[i].is_variable else f"has no output {o}"
             raise ModelFileError(f"layer {node.name!r} takes {nodes[i].name!r}, which {fault}")
-    try:
-        data = [shapes[i][o] for i, o in node.inputs[:count]]
-        outputs = rule.shapes(attrs, data)
-        slots = rule.slots(attrs, data)
-    except ModelFileError as error:
-        raise ModelFileError(f"layer {node.name!r} ({node.op}): {error}") from error
-    except (LookupError, TypeError, ArithmeticError, ValueError) as error:
-        raise ModelFileError(f"layer {node.name!r} ({node.op}) is damaged: {error!r}") from error
-    for shape in outputs:
-        if min(shape, default=1) <= 0:
-            raise InputTooSmallError(
-                f"layer {node.name!r} ({node.op}) would have the output size "
-                f"{tuple(shape[1:])}: the input is too small for this network"
-            )
+    data = [shapes[i][o] for i, o in node.inputs[:count]]
+    outputs, slots = _apply(node.op, node.name, node.attrs, data)
     taken = node.inputs[count:]
     if len(taken) != len(slots):
         raise ModelFileError(
@@ -194,6 +201,11 @@ def _infer_node(
             f"{len(taken)}"
         )
     return outputs, [(i, slot) for (i, _), slot in zip(taken, slots, strict=True)]
+
+
+def _data_inputs(node: Node) -> int:
+    count = OPERATORS[node.op].data_inputs
+    return len(node.inputs) if count is None else count
 
 
 @dataclass(frozen=True, eq=False)
@@ -328,8 +340,7 @@ class Graph:
         for index, node in enumerate(self.nodes):
             if node.is_variable:
                 continue
-            rule = OPERATORS[node.op]
-            count = len(node.inputs) if rule.data_inputs is None else rule.data_inputs
+            rule, count = OPERATORS[node.op], _data_inputs(node)
             data = [shapes[i][o] for i, o in node.inputs[:count]]
             mine = [self.nodes[i].name for i, _ in node.inputs[count:]]
             rows.append(
@@ -709,19 +720,17 @@ class Builder:
         **attrs
             The operator's attributes.
         """
-        rule = OPERATORS[op]
         text = {k: str(v) for k, v in attrs.items()}
         shapes = [self._shapes[t.node][t.output] for t in inputs]
         places = [(t.node, t.output) for t in inputs]
-        for slot in rule.slots(Attrs(text), shapes):
+        outputs, slots = _apply(op, name, text, shapes)
+        for slot in slots:
             extra = {"__dtype__": "0", "__diglot_group__": self._group}
             if init and slot.kind == "weight":
                 extra["__diglot_init__"] = init
             places.append((self._variable(f"{name}_{slot.suffix}", slot.shape, extra), 0))
         self._claim(name)
-        node = Node(op, name, text, tuple(places))
-        outputs, _ = _infer_node(node, self._nodes, self._shapes)
-        self._nodes.append(node)
+        self._nodes.append(Node(op, name, text, tuple(places)))
         self._shapes.append(outputs)
         return Tensor(len(self._nodes) - 1, 0, outputs[0][1:])
 

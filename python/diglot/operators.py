@@ -262,6 +262,8 @@ def _deconv_shapes(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
     stride, pad = attrs.numbers("stride", n, 1, least=1), attrs.numbers("pad", n, 0)
     dilate, adj = attrs.numbers("dilate", n, 1, least=1), attrs.numbers("adj", n, 0)
     target = attrs.numbers("target_shape", n, 0)
+    if any(a >= s for a, s in zip(adj, stride, strict=True)):
+        raise ModelFileError(f"its adj {adj} must be below its stride {stride}")
     out = [
         target[i]
         or stride[i] * (sides[i] - 1) + dilate[i] * (kernel[i] - 1) + 1 - 2 * pad[i] + adj[i]
