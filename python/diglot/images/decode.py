@@ -214,8 +214,14 @@ def _guarded(path: str, tiff: Any, other: Any) -> Any:
         ) from None
     except PermissionError:
         raise ImageError(f"'{path}' may not be read; change the file's permissions.") from None
-    except (DiglotError, MemoryError):
+    except DiglotError:
         raise
+    except MemoryError as error:
+        # Headers that lie about sizes get here more often than images that are truly too large.
+        raise ImageError(
+            f"'{path}' needs more memory than there is, or is damaged; make the image smaller, "
+            "replace it or remove it from the data."
+        ) from error
     except Exception as error:
         # A damaged file makes the decoders raise almost anything, from SyntaxError to KeyError.
         raise ImageError(
