@@ -421,7 +421,9 @@ def summary(model: Any) -> str:
 @_answers
 def report(model: Any, images: Mapping[str, Any], codes: Any, path: str) -> str:
     """Write the HTML report, return its path."""
-    return str(diglot.report(model, _images(images), _known(model, codes), path))
+    from diglot.report import report as write_report
+
+    return str(write_report(model, _images(images), _known(model, codes), path))
 
 
 @_answers
@@ -444,17 +446,9 @@ def read_images(folder: str) -> dict[str, Any]:
 
 
 @_answers
-def read_idx(images: str, labels: str | None = None) -> Any:
-    """Return MNIST's files as a table, or as images alone."""
-    import pandas as pd
-
-    found = diglot.read_idx(images, labels)
-    if labels is not None:
-        pictures, codes = found
-        found = pd.DataFrame({"image": list(pictures), "label": codes})
-    else:
-        found = pd.DataFrame({"image": list(found)})
-    return _table(found)
+def read_idx(images: str, labels: str | None = None) -> dict[str, Any]:
+    """Return MNIST's files as a table."""
+    return _table(diglot.read_idx(images, labels))
 
 
 @_answers

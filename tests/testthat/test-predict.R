@@ -1,0 +1,62 @@
+test_that("predictions are tibbles, one row an image, in order", {
+  fit <- small_fit()
+  frame <- planted_tibble()
+  class <- predict(fit, frame)
+  expect_s3_class(class, "tbl_df")
+  expect_named(class, ".pred_class")
+  expect_identical(levels(class$.pred_class), c("two", "ten"))
+  prob <- predict(fit, frame, type = "prob")
+  expect_named(prob, c(".pred_two", ".pred_ten"))
+  expect_equal(prob$.pred_two + prob$.pred_ten, rep(1, nrow(frame)), tolerance = 1e-6)
+  expect_identical(
+    as.character(class$.pred_class), ifelse(prob$.pred_two >= prob$.pred_ten, "two", "ten")
+  )
+  backwards <- predict(fit, frame[rev(seq_len(nrow(frame))), ], type = "prob")
+  expect_equal(backwards$.pred_two, rev(prob$.pred_two), tolerance = 1e-6)
+})
+
+test_that("newdata may be images of any form", {
+  fit <- small_fit()
+  frame <- planted_tibble(6L)
+  prob <- predict(fit, frame, type = "prob")
+  expect_equal(predict(fit, frame$image, type = "prob"), prob)
+  expect_equal(predict(fit, planted(6L)$image, type = "prob"), prob)
+})
+
+test_that("no images give no rows", {
+  fit <- fake_fit()
+  none <- planted_tibble()[0L, ]
+  expect_identical(dim(predict(fit, none)), c(0L, 1L))
+  expect_identical(levels(predict(fit, none)$.pred_class), c("two", "ten"))
+  expect_identical(names(predict(fit, none, type = "prob")), c(".pred_two", ".pred_ten"))
+  expect_identical(nrow(predict(fit, none, type = "prob")), 0L)
+  expect_identical(nrow(predict(fit, array(0L, c(0L, 16L, 18L)))), 0L)
+  expect_identical(nrow(predict(fit, character())), 0L)
+  expect_identical(
+    names(augment(fit, none)), c("image", "label", ".pred_class", ".pred_two", ".pred_ten")
+  )
+})
+
+test_that("newdata is checked before Python is asked", {
+  fit <- fake_fit()
+  expect_error(predict(fit), "newdata", class = "diglot_error_input")
+  expect_error(predict(fit, data.frame(imag = "a")), "\"image\"", class = "diglot_error_input")
+  expect_error(predict(fit, planted_tibble(), type = "set"), "prob", class = "diglot_error_input")
+  expect_error(
+    predict(fit, tibble::tibble(image = c("a.png", NA))), "row 2",
+    class = "diglot_error_input"
+  )
+})
+
+test_that("the wrong channels are refused", {
+  fit <- small_fit()
+  expect_error(
+    predict(fit, array(0L, c(2L, 16L, 18L, 4L))), "channel",
+    class = "diglot_error_input"
+  )
+})
+
+test_that("ties go to the first level", {
+  tied <- diglot:::class_column(fake_fit(), matrix(0.5, 2L, 2L))
+  expect_identical(as.character(tied$.pred_class), c("two", "two"))
+})
