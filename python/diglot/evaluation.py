@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .errors import InputError
+from diglot.errors import InputError
 
 _TOP = 5
 _COLUMNS = ["metric", "class", "estimate", "lower", "upper", "method", "n"]

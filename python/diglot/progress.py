@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
-from .errors import InputError, MissingPackageError
+from diglot.errors import InputError, MissingPackageError
 
 _MIN_SECONDS = 0.1
 """Steps nearer than this to the last one shown are dropped: drawing must not cost training time."""

@@ -25,7 +25,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from .errors import InputError, ModelFileError
+from diglot.errors import DiglotError, InputError, ModelFileError
 
 FORMAT = 1
 """The newest version of the file format; a file with a higher one is refused."""
@@ -181,15 +181,49 @@ def write_file(
     ...     read_file(path)[1]["kind"]
     'demo'
     """
-    data = encode(tensors, metadata)
+    return write_bytes(path, encode(tensors, metadata))
+
+
+def write_bytes(
+    path: str | os.PathLike[str], data: bytes, error: type[DiglotError] = ModelFileError
+) -> Path:
+    """Write any file as `write_file` does: whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        The file; its folder must exist. An existing file is replaced.
+    data : bytes
+        Its content.
+    error : type
+        The kind of error to raise.
+
+    Returns
+    -------
+    Path
+        The file that was written.
+
+    Raises
+    ------
+    DiglotError
+        The file cannot be written there; an existing file is as it was.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from diglot.storage import write_bytes
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_bytes(f"{folder}/notes.txt", b"learned").read_bytes()
+    b'learned'
+    """
     try:
         # A link stays a link: the file it points to is replaced.
         target = Path(os.path.realpath(path))
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, "Is a directory")
         _write_atomically(target, data)
-    except (OSError, ValueError) as error:
-        raise ModelFileError(f"{path} cannot be written: {_fix(error, path, len(data))}") from error
+    except (OSError, ValueError) as problem:
+        raise error(f"{path} cannot be written: {_fix(problem, path, len(data))}") from problem
     return Path(path)
 
 
