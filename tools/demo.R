@@ -5,7 +5,10 @@ digits <- example_images("digits")
 test <- seq_len(nrow(digits)) %% 5 == 1
 
 started <- proc.time()[["elapsed"]]
-fit <- image_classifier(label ~ image, data = digits[!test, ], network = "lenet", epochs = 10, seed = 1)
+fit <- image_classifier(
+  label ~ image,
+  data = digits[!test, ], network = "lenet", epochs = 10, seed = 1
+)
 seconds <- proc.time()[["elapsed"]] - started
 
 save_model(fit, file.path("demo", "digits-r.safetensors"))

@@ -1,8 +1,5 @@
 # Lints the R package and its scripts; fails if anything is found.
-found <- c(
-  lintr::lint_package(show_progress = FALSE),
-  lintr::lint_dir("tools", show_progress = FALSE)
-)
+found <- c(lintr::lint_package(), lintr::lint_dir("tools"))
 for (lint in found) {
   cat(sprintf("%s:%d:%d: %s\n", lint$filename, lint$line_number, lint$column_number, lint$message))
 }
