@@ -13,8 +13,8 @@ from diglot.augment import Augment, augment, mixup, row_keys, smooth, uniforms, 
 from diglot.errors import InputError
 
 RANDOM = np.random.default_rng(0)
-BATCH = RANDOM.random((6, 17, 23, 3), dtype=np.float32)
-KEYS = row_keys(1, 0, np.arange(6))
+BATCH = RANDOM.random((24, 17, 23, 3), dtype=np.float32)
+KEYS = row_keys(1, 0, np.arange(24))
 EVERYTHING = Augment(
     flip="both", crop=0.1, rotate=30, scale=(0.8, 1.2), shift=0.1, brightness=0.3, contrast=0.3,
     saturation=0.3, hue=0.1, erase=0.7, fill="reflect",
@@ -74,7 +74,7 @@ def test_an_image_does_not_depend_on_its_batch():
     assert EVERYTHING.apply(BATCH[order], KEYS[order]).tobytes() == whole[order].tobytes()
     fortran = np.asfortranarray(BATCH)
     assert EVERYTHING.apply(fortran, KEYS).tobytes() == whole.tobytes()
-    assert not np.array_equal(EVERYTHING.apply(BATCH, row_keys(1, 1, np.arange(6))), whole)
+    assert not np.array_equal(EVERYTHING.apply(BATCH, row_keys(1, 1, np.arange(24))), whole)
     assert whole.shape == BATCH.shape and whole.dtype == np.float32
     assert EVERYTHING.apply(BATCH[:0], KEYS[:0]).shape == (0, 17, 23, 3)
 
@@ -205,7 +205,7 @@ def test_saturation_and_hue_by_formula():
 
 
 def test_colours_of_other_channel_counts():
-    five = RANDOM.random((6, 8, 8, 5), dtype=np.float32)
+    five = RANDOM.random((24, 8, 8, 5), dtype=np.float32)
     out = Augment(saturation=1, hue=0.5).apply(five, KEYS)
     assert out.tobytes() == five.tobytes()
     assert Augment(brightness=0.5).apply(five, KEYS).max() <= 1
@@ -281,7 +281,7 @@ def test_wrong_settings(value, message):
 
 
 def test_keys_and_images_must_match():
-    with pytest.raises(InputError, match="6 images but 2 keys"):
+    with pytest.raises(InputError, match="24 images but 2 keys"):
         EVERYTHING.apply(BATCH, KEYS[:2])
 
 
@@ -289,14 +289,14 @@ def test_keys_and_images_must_match():
 
 
 def test_mixup_is_its_formula():
-    targets = np.eye(6, dtype=np.float32)
+    targets = np.eye(24, dtype=np.float32)
     mixed, soft = mixup(BATCH, targets, 0.4, [3, 1])
     # With one-hot targets of its own class each row tells its weight and its partner.
     weight = np.diag(soft)[np.diag(soft) < 1][0]
     order = np.array(
         [np.argmax(row - weight * one) for row, one in zip(soft, targets, strict=True)]
     )
-    assert sorted(order) == list(range(6))
+    assert sorted(order) == list(range(24))
     np.testing.assert_allclose(soft, weight * targets + (1 - weight) * targets[order], atol=1e-6)
     np.testing.assert_allclose(mixed, weight * BATCH + (1 - weight) * BATCH[order], atol=1e-6)
     again = mixup(BATCH, targets, 0.4, [3, 1])
@@ -308,7 +308,7 @@ def test_mixup_is_its_formula():
     for wrong in (-1, math.nan, "1"):
         with pytest.raises(InputError, match="mixup"):
             mixup(BATCH, targets, wrong, 1)
-    with pytest.raises(InputError, match="6 images but 2 targets"):
+    with pytest.raises(InputError, match="24 images but 2 targets"):
         mixup(BATCH, targets[:2], 1, 1)
 
 

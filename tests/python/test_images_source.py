@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import sys
 
 import numpy as np
 import pandas as pd
@@ -183,6 +184,15 @@ def test_values_that_are_not_finite(value, word):
     for form in (x, list(x), x.reshape(4, 35), [*x, CUBE[0][:2]]):
         with pytest.raises(InputError, match=rf"Row 3 of .*{word}"):
             as_images(form)
+
+
+def test_the_row_is_right_also_in_a_later_block(monkeypatch):
+    # Large arrays are looked through in blocks; here a block is one row.
+    monkeypatch.setattr(sys.modules["diglot.images.source"], "_BLOCK_BYTES", 1)
+    x = CUBE.astype(float)
+    x[2, 0, 0] = np.nan
+    with pytest.raises(InputError, match="Row 3 of the array"):
+        as_images(x)
 
 
 @pytest.mark.parametrize(

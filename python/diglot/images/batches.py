@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,6 +13,7 @@ from diglot.images.cache import PreparedImages
 from diglot.images.memory import usable_cores
 from diglot.images.prepare import to_unit
 
+_SMALL = 1 << 17
 Transform = Callable[[np.ndarray, int], np.ndarray]
 
 
@@ -73,7 +75,9 @@ def batches(
         return normalise(pixels)
 
     count = len(batches_of_indices)
-    if ahead < 1:
+    # Copying a small batch out of an array takes less time than handing it between threads.
+    largest = max(map(len, batches_of_indices), default=0) * math.prod(prepared.shape)
+    if ahead < 1 or (transform is None and prepared.is_array and largest <= _SMALL):
         for position in range(count):
             yield position, make(position)
         return

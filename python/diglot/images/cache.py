@@ -45,6 +45,8 @@ class PreparedImages:
     ----------
     dtype : numpy.dtype
         uint8 (0 to 255) or float32; what `get` returns.
+    shape : (int, int, int)
+        Height, width and channels of each image.
     in_memory, on_disk : int
         How many of the images have their place in memory and in the mapped file.
 
@@ -74,7 +76,7 @@ class PreparedImages:
     ) -> None:
         self.images = images
         self.spec = spec
-        self._shape = (spec.height, spec.width, spec.channels)
+        self.shape = (spec.height, spec.width, spec.channels)
         self._threads = usable_cores() if threads is None else max(1, int(threads))
         self._array: np.ndarray | None = None
         self._rows = np.arange(0)
@@ -91,6 +93,11 @@ class PreparedImages:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def is_array(self) -> bool:
+        """Whether the images are an array that needs no preparation."""
+        return self._array is not None
+
     def __enter__(self) -> PreparedImages:
         return self
 
@@ -104,7 +111,7 @@ class PreparedImages:
             array, self._rows = whole
             if len(images):
                 check_channels(array.shape[3], spec, images.name(0), from_file=False)
-            if array.shape[1:] == self._shape:
+            if array.shape[1:] == self.shape:
                 self._array = array
             return np.dtype(np.uint8 if array.dtype == np.uint8 else np.float32)
         headers = images.headers()
@@ -119,14 +126,14 @@ class PreparedImages:
         elif memory_limit < 0:
             raise InputError(f"memory_limit must be 0 or more bytes, not {memory_limit}.")
         count = len(self.images)
-        each = int(np.prod(self._shape)) * self.dtype.itemsize
+        each = int(np.prod(self.shape)) * self.dtype.itemsize
         self.in_memory = min(count, int(memory_limit) // each)
-        self._memory = np.empty((self.in_memory, *self._shape), self.dtype)
+        self._memory = np.empty((self.in_memory, *self.shape), self.dtype)
         left = count - self.in_memory
         if left and self._reserve(left * each):
             self.on_disk = left
             self._disk = np.memmap(
-                self._file, dtype=self.dtype, mode="r+", shape=(left, *self._shape)
+                self._file, dtype=self.dtype, mode="r+", shape=(left, *self.shape)
             )
 
     def _reserve(self, size: int) -> bool:
@@ -174,7 +181,7 @@ class PreparedImages:
             for row in rows[~self._done[rows]].tolist():
                 self._fill(row)
             return self._memory[rows]
-        batch = np.empty((len(rows), *self._shape), self.dtype)
+        batch = np.empty((len(rows), *self.shape), self.dtype)
         for position, row in enumerate(rows.tolist()):
             batch[position] = self._one(row)
         return batch
@@ -229,7 +236,7 @@ class PreparedImages:
             for computing sample variances").
         """
         rows = np.arange(len(self)) if indices is None else np.asarray(indices, dtype=np.intp)
-        channels = self._shape[2]
+        channels = self.shape[2]
         count, mean, squares = 0, np.zeros(channels), np.zeros(channels)
         blocks = [
             rows[start : start + _STATISTICS_BLOCK]
