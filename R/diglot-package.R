@@ -11,13 +11,13 @@
 #' @section Where Python is found:
 #' Loading the package starts no Python. The first function that needs it takes, in this order:
 #' 1. the Python that reticulate has started already in this session;
-#' 2. `RETICULATE_PYTHON`, the environment variable, or what [reticulate::use_python()] and its
-#'    kin were told;
+#' 2. the environment variable `RETICULATE_PYTHON`;
 #' 3. `options(diglot.python = )`, then the environment variable `DIGLOT_PYTHON`: the path of a
 #'    Python or of a virtual environment;
-#' 4. a folder `.venv` with MXNet in it, in the working folder or one of its parents;
-#' 5. the virtual environment `r-diglot`, which [install_diglot()] makes;
-#' 6. with reticulate 1.41 or newer, an environment that reticulate makes from the declared
+#' 4. what [reticulate::use_python()] and its kin were told;
+#' 5. a folder `.venv` with MXNet in it, in the working folder or one of its parents;
+#' 6. the virtual environment `r-diglot`, which [install_diglot()] makes;
+#' 7. with reticulate 1.41 or newer, an environment that reticulate makes from the declared
 #'    requirements (see `reticulate::py_require()`).
 #'
 #' @section Options:

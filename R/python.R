@@ -81,8 +81,8 @@ start_python <- function(call = NULL) {
   if (!python_is_chosen()) {
     found <- find_python()
     if (!is.null(found)) {
-      # not `required`: what the user told reticulate before goes first
-      reticulate::use_python(found$python, required = FALSE)
+      # what was found, not told, is a hint: what the user told reticulate goes first
+      reticulate::use_python(found$python, required = !found$source %in% c(".venv", "r-diglot"))
     } else if (can_require()) {
       utils::getFromNamespace("py_require", "reticulate")(
         python_requirements(),

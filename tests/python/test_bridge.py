@@ -1,0 +1,211 @@
+"""What the R package calls; arrays and labels stand here as R sends them."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from diglot import bridge
+from diglot.errors import DivergedError, ImageError, InputError, InterruptedFitWarning
+
+
+def from_r(array: np.ndarray, axis: str = "first") -> dict:
+    """Describe an array as R does: column-major, read-only, with its dim beside it."""
+    data = np.asfortranarray(array)
+    if array.dtype == np.uint8:  # R's raw
+        data = bytearray(array.tobytes(order="F"))
+    else:
+        data.flags.writeable = False
+    return {"kind": "array", "data": data, "dim": list(array.shape), "axis": axis}
+
+
+IMAGES = (np.arange(2 * 3 * 4 * 3) % 256).reshape(2, 3, 4, 3)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float64", "uint8"])
+@pytest.mark.parametrize("channels", [None, 3])
+def test_arrays_arrive_in_c_order(dtype: str, channels: int | None) -> None:
+    images = IMAGES.astype(dtype) if channels else IMAGES[..., 0].astype(dtype)
+    for axis, sent in (("first", images), ("last", np.moveaxis(images, 0, -1))):
+        there = bridge._images(from_r(sent, axis))
+        np.testing.assert_array_equal(there, images)
+        assert there.flags.c_contiguous and there.flags.writeable
+        assert there.dtype == ("float32" if dtype == "float64" else "uint8")
+
+
+def test_images_of_different_sizes_and_paths() -> None:
+    items = [from_r(IMAGES[0, ..., 0].astype("int32"), "none"), from_r(np.ones((5, 2)), "none")]
+    there = bridge._images({"kind": "list", "items": items})
+    assert [a.shape for a in there] == [(3, 4), (5, 2)]
+    assert bridge._images({"kind": "paths", "paths": ["a.png"]}) == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    ("levels", "kind", "classes"),
+    [
+        (["two", "ten"], "character", ["two", "ten"]),
+        (["9", "10"], "integer", [9, 10]),
+        (["FALSE", "TRUE"], "logical", [False, True]),
+    ],
+)
+def test_labels_keep_order_and_type(levels: list[str], kind: str, classes: list) -> None:
+    labels = {"codes": np.array([1, 0, 1], "int32"), "levels": levels, "type": kind}
+    there = bridge._labels({**labels, "ordered": False})
+    assert list(there.categories) == classes
+    assert list(there) == [classes[1], classes[0], classes[1]]
+    assert [bridge.level_text(c) for c in there.categories] == levels
+    assert bridge._labels({**labels, "ordered": True}).ordered
+
+
+def test_settings_become_pythons_own() -> None:
+    settings = {
+        "epochs": 10.0,
+        "size": [12.0, 10],
+        "learning_rate": 1.0,
+        "memory_limit": 4e9,
+        "class_weight": {"9": 2, "10": 1.0},
+        "network": {"name": "mlp", "settings": {"hidden": [8.0, 4.0]}},
+    }
+    mended = bridge._settings(settings, [9, 10])
+    assert repr(mended["epochs"]) == "10"
+    assert repr(mended["size"]) == "(12, 10)"
+    assert repr(mended["learning_rate"]) == "1.0"
+    assert repr(mended["memory_limit"]) == "4000000000"
+    assert mended["class_weight"] == {9: 2.0, 10: 1.0}
+    assert mended["network"].shape_of("dense2") == (4,)
+
+
+@pytest.mark.parametrize(
+    ("reason", "kinds", "message"),
+    [
+        (ImageError("row 3"), ["image", "input"], "row 3"),
+        (InputError("epochs"), ["input"], "epochs"),
+        (KeyError("x"), ["python"], "KeyError: 'x'"),
+        (KeyboardInterrupt(), ["interrupted"], "Interrupted."),
+        (bridge.CallbackError(), ["callback"], "A callback failed."),
+    ],
+)
+def test_errors_are_data(reason: BaseException, kinds: list[str], message: str) -> None:
+    @bridge._answers
+    def fail() -> None:
+        raise reason
+
+    answer = fail()
+    assert answer["value"] is None
+    assert answer["error"]["kinds"] == kinds
+    assert answer["error"]["message"] == message
+    assert "Traceback" in answer["error"]["traceback"]
+
+
+def test_what_a_diverged_fit_learned_comes_along() -> None:
+    @bridge._answers
+    def fail() -> None:
+        raise DivergedError("inf", model="the best so far")
+
+    assert fail()["error"]["model"] == "the best so far"
+
+
+def test_warnings_are_data() -> None:
+    @bridge._answers
+    def warn() -> int:
+        warnings.warn(InterruptedFitWarning("kept"), stacklevel=1)
+        warnings.warn("other", stacklevel=1)
+        warnings.warn("for developers", DeprecationWarning, stacklevel=1)
+        return 3
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        answer = warn()
+    assert answer["value"] == 3 and answer["error"] is None
+    assert [w["kind"] for w in answer["warnings"]] == ["interrupted", None]
+    assert answer["warnings"][0]["message"] == "kept"
+
+
+def test_tables_cross_by_column() -> None:
+    table = bridge._table(
+        pd.DataFrame(
+            {
+                "whole": [1, 2],
+                "large": [2**40, 0],
+                "real": [0.5, np.nan],
+                "truth": [True, False],
+                "text": ["a", None],
+                "level": pd.Categorical(["b", None], categories=["b", "a"], ordered=True),
+            }
+        )
+    )
+    whole, large, real, truth, text, level = table["columns"]
+    assert table["types"] == ["plain"] * 4 + ["text", "factor"]
+    assert whole.dtype == np.int32
+    assert large.dtype == np.float64 and large[0] == 2**40
+    assert np.isnan(real[1])
+    assert truth.dtype == bool
+    assert text == ["a", None]
+    assert level["codes"].tolist() == [0, -1]
+    assert level["levels"] == ["b", "a"] and level["ordered"]
+
+
+def test_pictures_cross_as_one_pile() -> None:
+    column = pd.Series(list(IMAGES[..., 0].astype("uint8")), dtype=object)
+    kind, pile = bridge._column(column)
+    assert kind == "pixels" and pile.shape == (3, 4, 2) and pile.dtype == np.int32
+    np.testing.assert_array_equal(pile[..., 1], IMAGES[1, ..., 0])
+    column = pd.Series([np.zeros((2, 2), "uint16") + 65535, np.zeros((3, 2))], dtype=object)
+    kind, items = bridge._column(column)
+    assert kind == "images" and items[0].max() == 1.0
+
+
+def test_defaults_are_the_classifiers() -> None:
+    defaults = bridge.defaults()["value"]
+    assert defaults["epochs"] == 10 and "self" not in defaults
+
+
+def test_a_fit_is_the_same_as_the_classifiers() -> None:
+    from diglot import ImageClassifier, loads
+
+    images = (np.arange(20 * 8 * 8) * 7919 % 256).reshape(20, 8, 8)
+    codes = np.arange(20) % 2
+    heard, seen = [], []
+    settings = {"network": "mlp", "epochs": 2.0, "batch_size": 8.0, "seed": 1.0}
+    answer = bridge.fit(
+        from_r(images.astype("int32")),
+        {"codes": codes, "levels": ["b", "a"], "type": "character", "ordered": False},
+        settings,
+        callback=lambda row: seen.append(row) or "go on",
+        progress=heard.append,
+    )
+    assert answer["error"] is None, answer["error"]
+    about = answer["value"]["description"]
+    model = ImageClassifier("mlp", epochs=2, batch_size=8, seed=1, verbose=False)
+    model.fit(images.astype("uint8"), codes)
+    assert about["fingerprint"] == model.fingerprint()
+    assert about["levels"] == ["b", "a"]
+    assert loads(bytes(about["model"])).fingerprint() == model.fingerprint()
+    assert [row["epoch"] for row in seen] == [1, 2]
+    assert {event["event"] for event in heard} >= {"start", "row", "finish"}
+
+    live = answer["value"]["model"]
+    probabilities = bridge.predict_proba(live, from_r(images.astype("int32")))["value"]
+    np.testing.assert_allclose(probabilities, model.predict_proba(images.astype("uint8")))
+    metrics = bridge.evaluate(live, from_r(images.astype("int32")), codes)["value"]
+    assert "accuracy" in metrics["columns"][metrics["names"].index("metric")]
+
+    more = bridge.update(about["model"], from_r(images.astype("int32")), codes, {"epochs": 1.0})
+    assert more["error"] is None, more["error"]
+    assert more["value"]["description"]["fingerprint"] != about["fingerprint"]
+    assert live.fingerprint() == about["fingerprint"]
+
+
+def test_a_failing_callback_ends_the_fit() -> None:
+    images = (np.arange(20 * 8 * 8) * 7919 % 256).reshape(20, 8, 8).astype("int32")
+    labels = {"codes": np.arange(20) % 2, "levels": ["b", "a"], "type": "character"}
+    answer = bridge.fit(
+        from_r(images),
+        {**labels, "ordered": False},
+        {"network": "mlp", "epochs": 3, "seed": 1},
+        callback=lambda row: "failed",
+    )
+    assert answer["error"]["kinds"] == ["callback"]
