@@ -436,7 +436,7 @@ class Graph:
 
         The head's weights are dropped, so that the result must be initialised or trained.
         """
-        if classes not in range(1, 2**31):
+        if not isinstance(classes, (int, np.integer)) or not 0 < classes < 2**31:
             raise InputError(f"classes must be a whole number from 1, not {classes!r}")
         at = self.index_of(self.head)
         node = self.nodes[at]

@@ -417,7 +417,7 @@ def _like(default: Any, name: str, value: Any) -> Any:
 
 def _whole(name: str, value: Any) -> int:
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not number or value != value or value not in range(1, 2**31):
+    if not number or not 1 <= value < 2**31 or value != int(value):
         raise InputError(f"{name} must be a whole number from 1, not {value!r}")
     return int(value)
 

@@ -1,0 +1,431 @@
+"""The graph as data: building, pure operations, JSON (damaged too), first values."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from diglot import network
+from diglot.engine.mxnet import load
+from diglot.errors import DiglotError, InputError, ModelFileError
+from diglot.graph import (
+    Builder,
+    Graph,
+    InputSpec,
+    InputTooSmallError,
+    initial_weights,
+    read_symbol,
+)
+from diglot.networks.layers import conv, dense, flatten
+from graph_checks import assert_mxnet_agrees, forward, random_weights
+
+
+@pytest.fixture(scope="module")
+def mx():
+    return load()
+
+
+@pytest.fixture
+def lenet():
+    return network("lenet", channels=2, size=(18, 16), classes=3)
+
+
+def two_layers(extra=False):
+    b = Builder(InputSpec(6, 5, 2))
+    with b.group("first"):
+        x = conv(b, b.data, 4, name="conv")
+        if extra:
+            x = conv(b, x, 4, name="between")
+    with b.group("last"):
+        x = dense(b, flatten(b, x, name="flat"), 3, name="head")
+    return b.graph("two", x)
+
+
+# ---- the input
+
+
+def test_an_input_fills_in_mean_and_std():
+    spec = InputSpec(4, 5, 2)
+    assert (spec.mean, spec.std, spec.shape) == ((0, 0), (1, 1), (2, 4, 5))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"height": 0}, "height"),
+        ({"width": 2.5}, "width"),
+        ({"channels": True}, "channels"),
+        ({"mean": (1.0,)}, "mean"),
+        ({"std": (1.0, 0.0)}, "std"),
+        ({"std": (1.0, math.nan)}, "std"),
+        ({"resize": "stretch"}, "resize"),
+        ({"interpolation": "cubic"}, "interpolation"),
+    ],
+)
+def test_a_wrong_input_is_refused(fields, message):
+    with pytest.raises(InputError, match=message):
+        InputSpec(**{"height": 4, "width": 4, "channels": 2, **fields})
+
+
+# ---- building
+
+
+def test_the_builder_tracks_shapes_parameters_and_groups():
+    graph = two_layers()
+    assert {n: p.shape for n, p in graph.parameters.items()} == {
+        "conv_weight": (4, 2, 3, 3),
+        "conv_bias": (4,),
+        "head_weight": (3, 120),
+        "head_bias": (3,),
+    }
+    assert graph.groups == {
+        "first": ["conv_weight", "conv_bias"],
+        "last": ["head_weight", "head_bias"],
+    }
+    assert graph.shape_of("conv") == (4, 6, 5)
+    assert graph.parameter_count == 72 + 4 + 360 + 3
+    assert graph.multiply_adds == 4 * 6 * 5 * 2 * 9 + 360
+    assert graph.activation_count == 120 + 120 + 3
+
+
+def test_which_parameters_decay_and_which_are_statistics():
+    graph = network("resnet20", size=8, widths=(4, 4, 4))
+    kinds = {p.kind: (p.decays, p.auxiliary) for p in graph.parameters.values()}
+    assert kinds == {
+        "weight": (True, False),
+        "bias": (False, False),
+        "scale": (False, False),
+        "shift": (False, False),
+        "mean": (False, True),
+        "variance": (False, True),
+    }
+
+
+def test_two_layers_of_one_name_are_refused():
+    b = Builder(InputSpec(6, 5, 2))
+    conv(b, b.data, 4, name="conv")
+    with pytest.raises(InputError, match="two layers are called 'conv"):
+        conv(b, b.data, 4, name="conv")
+
+
+def test_a_builder_goes_on_from_a_graph(mx):
+    start = two_layers()
+    b = Builder(start.input, start)
+    target = b.input("target", (3,))
+    loss = b.add("elemwise_mul", b.start_output(), target, name="product")
+    graph = b.graph("loss", loss)
+    assert graph.extra_inputs == {"target": (3,)}
+    assert_mxnet_agrees(mx, graph)
+
+
+def test_a_layer_that_leaves_nothing_says_so():
+    b = Builder(InputSpec(3, 9, 1))
+    with pytest.raises(InputTooSmallError, match=r"layer 'wide' .* \(2, -1, 5\).* too small"):
+        conv(b, b.data, 2, 5, pad=0, name="wide")
+
+
+def test_printing_shows_every_layer_and_the_totals(lenet):
+    text = str(network("lenet", classes=10))
+    lines = text.splitlines()
+    assert lines[0] == "lenet for images of 28 x 28 x 1, without weights"
+    assert lines[1].split() == ["layer", "operator", "output", "parameters", "multiply-adds"]
+    assert lines[5].split() == ["conv2", "Convolution", "50x8x8", "25,050", "1,600,000"]
+    assert lines[-1].split() == ["total", "431,080", "2,293,000"]
+    assert len({len(line) for line in lines[1:]}) == 1
+    assert repr(lenet) == (
+        "<Graph lenet: input 18x16x2, output (3,), 53,073 parameters, no weights>"
+    )
+    assert "with weights" in str(lenet.with_weights(random_weights(lenet)))
+
+
+# ---- pure operations
+
+
+def test_a_new_head_keeps_every_other_weight(mx, lenet):
+    weights = random_weights(lenet)
+    other = lenet.with_weights(weights).with_head(7)
+    assert other.output_shape == (7,)
+    assert set(weights) - set(other.weights) == {"head_weight", "head_bias"}
+    assert all(other.weights[n] is weights[n] for n in other.weights)
+    assert lenet.output_shape == (3,)  # the first one is as it was
+    assert_mxnet_agrees(mx, other)
+
+
+@pytest.mark.parametrize("classes", [0, -1, 2.5, "3", 2**40])
+def test_a_head_needs_a_number_of_classes(lenet, classes):
+    with pytest.raises(InputError, match="classes"):
+        lenet.with_head(classes)
+
+
+def test_a_graph_that_does_not_end_in_classes_gets_no_head():
+    b = Builder(InputSpec(6, 5, 2))
+    maps = b.graph("maps", conv(b, b.data, 4, name="conv"))
+    with pytest.raises(InputError, match=r"\(3, 6, 5\) where \(3,\) is needed"):
+        maps.with_head(3)
+    b = Builder(InputSpec(6, 5, 2))
+    with pytest.raises(InputError, match="no dense layer or convolution"):
+        b.graph("flat", flatten(b, b.data, name="flat")).with_head(3)
+
+
+def test_a_layer_that_mixes_a_batchs_images_is_noticed():
+    b = Builder(InputSpec(6, 5, 2))
+    x = b.add("Reshape", b.data, name="mixed", shape=(1, -1))
+    graph = b.graph("mixed", dense(b, x, 3, name="head"))
+    assert graph.output_shape == (3,)
+    assert not graph.gives(3)
+    with pytest.raises(InputError, match="one number a class"):
+        graph.with_head(4)
+
+
+def test_part_of_a_network_computes_what_the_whole_computes(mx, lenet):
+    weights = random_weights(lenet)
+    part = lenet.with_weights(weights).up_to("pool1")
+    assert part.output_shape == (20, 7, 6)
+    assert list(part.weights) == ["conv1_weight", "conv1_bias"]
+    assert part.features == ""
+    assert_mxnet_agrees(mx, part)
+    backbone = lenet.up_to(lenet.features)
+    assert (backbone.features, backbone.output_shape) == ("dense_tanh", (500,))
+    images = np.random.default_rng(1).normal(size=(2, 2, 18, 16)).astype(np.float32)
+    kept = {n: weights[n] for n in backbone.parameters}
+    ends = forward(mx, backbone, kept, images)
+    logits = ends @ weights["head_weight"].T + weights["head_bias"]
+    np.testing.assert_allclose(logits, forward(mx, lenet, weights, images), atol=1e-5)
+
+
+def test_an_unknown_layer_is_named(lenet):
+    with pytest.raises(InputError, match="no layer 'conv9'"):
+        lenet.up_to("conv9")
+
+
+def test_another_input_keeps_the_weights_that_still_fit(mx, lenet):
+    weights = random_weights(lenet)
+    wide = lenet.with_weights(weights).with_input(InputSpec(20, 30, 2))
+    assert set(weights) - set(wide.weights) == {"dense_weight"}
+    assert_mxnet_agrees(mx, wide)
+    grey = lenet.with_weights(weights).with_input(InputSpec(18, 16, 1))
+    assert set(weights) - set(grey.weights) == {"conv1_weight"}
+    with pytest.raises(InputTooSmallError):
+        lenet.with_weights(weights).with_input(InputSpec(5, 5, 2))
+
+
+def test_weights_must_fit(lenet):
+    weights = random_weights(lenet)
+    shuffled = dict(reversed(weights.items()))
+    assert list(lenet.with_weights(shuffled).weights) == list(lenet.parameters)
+    missing = {n: w for n, w in weights.items() if n != "conv2_bias"}
+    with pytest.raises(ModelFileError, match="lack 'conv2_bias'"):
+        lenet.with_weights(missing)
+    with pytest.raises(ModelFileError, match="'conv2_bias' has the shape"):
+        lenet.with_weights({**weights, "conv2_bias": np.zeros(3)})
+    with pytest.raises(ModelFileError, match="no parameter 'more'"):
+        lenet.with_weights({**weights, "more": np.zeros(3)})
+    assert lenet.with_weights(weights).without_weights().weights is None
+
+
+def test_a_softmax_at_the_end_is_taken_off(mx):
+    symbol = mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=3, name="fc")
+    spec = InputSpec(2, 2, 1)
+    for end in (
+        mx.sym.SoftmaxOutput(symbol, name="softmax"),
+        mx.sym.log_softmax(mx.sym.softmax(symbol)),
+        symbol,
+        mx.sym.Group([mx.sym.softmax(symbol), mx.sym.BlockGrad(symbol)]),
+    ):
+        nodes, heads = read_symbol(end.tojson())
+        graph = Graph("own", nodes, heads, spec).without_prediction()
+        assert [n.name for n in graph.nodes] == ["data", "fc_weight", "fc_bias", "fc"]
+        assert graph.output_shape == (3,)
+
+
+# ---- JSON
+
+
+def test_json_and_back(mx):
+    for graph in (network("lenet"), network("resnet20", size=8), two_layers()):
+        back = Graph.from_dict(json.loads(json.dumps(graph.to_dict())))
+        assert (back.nodes, back.heads, back.input) == (graph.nodes, graph.heads, graph.input)
+        assert (back.name, back.features) == (graph.name, graph.features)
+        assert back.parameters == graph.parameters
+        again = Graph.from_json(mx.sym.load_json(graph.to_json()).tojson(), graph.input)
+        assert again.parameters == graph.parameters  # MXNet keeps groups and first values' rules
+
+
+def small_json():
+    return json.loads(network("lenet", size=16, classes=2).to_json())
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda g: g.update(nodes=[]), "list of nodes"),
+        (lambda g: g.pop("heads"), "heads"),
+        (lambda g: g.update(heads=[]), "no output"),
+        (lambda g: g.update(heads=[[99, 0, 0]]), "node 99"),
+        (lambda g: g.update(heads=[[3, 1, 0]]), "no output 1"),
+        (lambda g: g["nodes"][3].update(inputs=[[4, 0, 0], [1, 0, 0], [2, 0, 0]]), "before"),
+        (lambda g: g["nodes"][3].update(inputs=[[3, 0, 0], [1, 0, 0], [2, 0, 0]]), "before"),
+        (lambda g: g["nodes"][3].update(inputs=[[-1, 0, 0]]), "before"),
+        (lambda g: g["nodes"][3].update(inputs=[[0.5, 0, 0]]), "numbers"),
+        (lambda g: g["nodes"][3].update(inputs=[[0, 0, 0], [1, 0, 0]]), "takes 2 parameters"),
+        (lambda g: g["nodes"][3].update(inputs=[[1, 0, 0], [0, 0, 0], [2, 0, 0]]), "known shape"),
+        (lambda g: g["nodes"][4].update(inputs=[[3, 2, 0]]), "no output 2"),
+        (lambda g: g["nodes"][3].update(op="Convolutoin"), "'Convolutoin'"),
+        (lambda g: g["nodes"][3]["attrs"].update(kernel="(99, 99)"), "fit"),
+        (lambda g: g["nodes"][3]["attrs"].update(num_filter="many"), "num_filter"),
+        (lambda g: g["nodes"][3]["attrs"].update(num_filter=20), "not text"),
+        (lambda g: g["nodes"][4].update(name="conv1"), "two nodes called 'conv1'"),
+        (lambda g: g["nodes"][0].update(name="image"), "lacks the node 'data'"),
+        (lambda g: g["nodes"][1].update(inputs=[[0, 0, 0]]), "has inputs"),
+    ],
+)
+def test_damaged_json_is_refused_and_the_fault_named(damage, message):
+    body = small_json()
+    damage(body)
+    with pytest.raises(ModelFileError, match=message):
+        Graph.from_json(json.dumps(body), InputSpec(16, 16, 1))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", '"x"', '{"nodes": 1}', "[" * 10**5])
+def test_what_is_no_json_graph_is_refused(text):
+    with pytest.raises(ModelFileError):
+        Graph.from_json(text, InputSpec(16, 16, 1))
+
+
+def test_features_must_be_a_layer():
+    with pytest.raises(ModelFileError, match="'nowhere'"):
+        Graph.from_json(json.dumps(small_json()), InputSpec(16, 16, 1), features="nowhere")
+
+
+JUNK = [None, -1, 0, 1, 10**30, 1.5, math.inf, True, "", "x", "(3", "(1e999, 2)", "-3", [], {}]
+JUNK += [[[]], [0], [0, 0], ["a", "b"], {"a": 1}, "None", "(None, None)", "True", "9999999", "\0"]
+
+
+def places(value, path=()):
+    """Yield where each value of nested lists and dicts is."""
+    yield path
+    entries = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, entry in entries if isinstance(value, (dict, list)) else ():
+        if isinstance(entry, (dict, list)):
+            yield from places(entry, (*path, key))
+        else:
+            yield (*path, key)
+
+
+def test_2000_random_damages_are_read_or_refused_and_never_crash():
+    """Whatever a file holds: a graph whose table prints, or a ModelFileError."""
+    rng = np.random.default_rng(11)
+    b = Builder(InputSpec(8, 8, 2))
+    x = conv(b, b.data, 4, name="conv", stride=2)
+    x = b.add("BatchNorm", x, name="norm", eps=1e-5, axis=1)
+    x = b.add("SliceChannel", x, name="split", num_outputs=2, axis=1)
+    x = b.add("Pooling", x, name="pool", kernel=(2, 2), pool_type="max", stride=(2, 2))
+    x = b.add("Reshape", x, name="reshape", shape=(0, -4, 2, -1, -2))
+    x = b.add("transpose", x, name="transpose", axes=(0, 2, 1, 3, 4))
+    x = b.add("mean", x, name="mean", axis=(1,))
+    description = b.graph("tiny", dense(b, x, 3, name="head")).to_dict()
+    symbol = description["symbol"]
+    body = json.loads(symbol)
+    wheres = [p for p in places(body) if p]
+    read = refused = 0
+    for trial in range(2000):
+        damaged = json.loads(symbol)
+        if trial % 4 == 0:  # in the text
+            at = int(rng.integers(len(symbol)))
+            text = symbol[:at] + chr(int(rng.integers(32, 127))) * (trial % 3) + symbol[at + 1 :]
+        else:  # in the structure
+            *path, last = wheres[int(rng.integers(len(wheres)))]
+            inner = damaged
+            for key in path:
+                inner = inner[key]
+            inner[last] = JUNK[int(rng.integers(len(JUNK)))]
+            text = json.dumps(damaged)
+        try:
+            graph = Graph.from_dict({**description, "symbol": text})
+            assert str(graph)
+            read += 1
+        except ModelFileError:
+            refused += 1
+    assert read > 100
+    assert refused > 500
+
+
+def test_a_damaged_description_is_refused():
+    rng = np.random.default_rng(3)
+    description = two_layers().to_dict()
+    wheres = [p for p in places(description) if p]
+    for _ in range(300):
+        damaged = json.loads(json.dumps(description))
+        *path, last = wheres[int(rng.integers(len(wheres)))]
+        inner = damaged
+        for key in path:
+            inner = inner[key]
+        if rng.random() < 0.2 and isinstance(inner, dict):
+            del inner[last]
+        else:
+            inner[last] = JUNK[int(rng.integers(len(JUNK)))]
+        try:
+            assert str(Graph.from_dict(damaged))
+        except ModelFileError:
+            continue
+    for nothing in ({}, None, [], "x"):
+        with pytest.raises(ModelFileError):
+            Graph.from_dict(nothing)
+
+
+# ---- first values
+
+
+def test_first_values_have_the_variance_of_the_papers():
+    b = Builder(InputSpec(8, 8, 32))
+    x = conv(b, b.data, 64, 5, name="he", init="he")
+    x = conv(b, x, 48, 3, name="xavier", init="xavier")
+    x = conv(b, x, 48, 3, name="grouped", groups=4, init="he")
+    graph = b.graph("wide", dense(b, x, 30, name="head"))
+    weights = initial_weights(graph, 3)
+    he = weights["he_weight"]
+    assert he.var() == pytest.approx(2 / (32 * 25), rel=0.03)
+    assert abs(he.mean()) < 4 * math.sqrt(2 / (32 * 25) / he.size)
+    assert weights["grouped_weight"].var() == pytest.approx(2 / (12 * 9), rel=0.06)
+    xavier = weights["xavier_weight"]
+    assert xavier.var() == pytest.approx(2 / (64 * 9 + 48 * 9), rel=0.03)
+    head = weights["head_weight"]
+    bound = math.sqrt(6 / (48 * 64 + 30))
+    assert np.abs(head).max() <= bound
+    assert np.abs(head).max() > 0.999 * bound
+    assert not weights["head_bias"].any()
+    assert all(w.dtype == np.float32 for w in weights.values())
+
+
+def test_first_statistics_and_scales():
+    graph = network("resnet20", size=8, widths=(4, 4, 4))
+    weights = initial_weights(graph, 0)
+    for name, parameter in graph.parameters.items():
+        if parameter.kind != "weight":
+            expected = 1 if parameter.kind in ("scale", "variance") else 0
+            assert (weights[name] == expected).all(), name
+
+
+def test_a_layer_more_changes_no_other_layers_first_values():
+    one, other = (initial_weights(two_layers(extra), 5) for extra in (False, True))
+    assert set(other) - set(one) == {"between_weight", "between_bias"}
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name])
+    assert not np.array_equal(one["conv_weight"], initial_weights(two_layers(), 6)["conv_weight"])
+    assert not np.array_equal(other["conv_weight"].ravel()[:9], other["between_weight"].ravel()[:9])
+
+
+def test_weights_that_are_there_are_kept():
+    graph = two_layers()
+    trained = graph.with_weights(random_weights(graph)).with_head(9)
+    weights = initial_weights(trained, 1)
+    assert weights["conv_weight"] is trained.weights["conv_weight"]
+    assert weights["head_weight"].shape == (9, 120)
+
+
+def test_an_unknown_rule_for_first_values_is_refused():
+    graph = two_layers()
+    text = graph.to_json().replace('"__diglot_init__":"he"', '"__diglot_init__":"magic"')
+    with pytest.raises(DiglotError, match="magic"):
+        initial_weights(Graph.from_json(text, graph.input), 1)
