@@ -46,7 +46,7 @@ doc: setup ## man/ and NAMESPACE from the comments in R/
 	@Rscript --vanilla -e 'roxygen2::roxygenise(load_code = "source")'
 
 figures: setup .Rlib/diglot/DESCRIPTION ## the pictures of README.md
-	@$(BIN)/python tools/figures.py
+	@Rscript --vanilla tools/figures.R
 
 r: setup .Rlib/diglot/DESCRIPTION ## a console of R that knows diglot
 	@R --quiet --no-save
