@@ -47,9 +47,9 @@
 #'   \item{`callbacks = NULL`}{a function, or a list of functions (formulas as in purrr, too), of
 #'     one row of the history as a tibble, called after each epoch. An answer of `FALSE` ends the
 #'     training.}
-#'   \item{`checkpoint = NULL`, `checkpoint_every = NULL`, `resume = NULL`}{a file to which the
-#'     state is written each epoch, and every so many steps; a file from which a training that was
-#'     cut short goes on, to the same bytes.}
+#'   \item{`checkpoint = NULL`, `checkpoint_every = NULL`, `resume = NULL`}{a folder to which the
+#'     state is written each epoch, and every so many steps; the folder from which a training that
+#'     was cut short goes on, to the same bytes.}
 #'   \item{`device = "auto"`}{`"cpu"`, `"gpu"`, ..., see [devices()].}
 #'   \item{`memory_limit = NULL`}{bytes of decoded images to keep in memory.}
 #'   \item{`threads = NULL`}{of the processor; by default one for each physical core.}

@@ -88,8 +88,8 @@ install_diglot <- function(envname = "r-diglot", python = NULL, ...) {
     abort_diglot(
       paste(
         "There is no Python 3.10, 3.11 or 3.12 on the path. Install one (on Debian or Ubuntu:",
-        "apt install python3 python3-venv; elsewhere: reticulate::install_python(\"3.11:latest\")),",
-        "or name one by `python`."
+        "apt install python3 python3-venv; elsewhere:",
+        "reticulate::install_python(\"3.11:latest\")), or name one by `python`."
       ),
       kind = "missing_package", call = env
     )

@@ -315,7 +315,10 @@ test_that("a training that was cut short is resumed to the same bytes", {
   frame <- planted_tibble()
   folder <- withr::local_tempdir()
   fit <- function(...) {
-    image_classifier(label ~ image, frame, network = "mlp", epochs = 4, batch_size = 8, seed = 3, ...)
+    image_classifier(
+      label ~ image, frame,
+      network = "mlp", epochs = 4, batch_size = 8, seed = 3, ...
+    )
   }
   whole <- fit()
   cut <- tryCatch(
