@@ -111,8 +111,10 @@ def add(b: Builder, x: Tensor, y: Tensor, *, name: str) -> Tensor:
 
 
 def same_length(**settings: Sequence[int]) -> None:
-    """Refuse settings that must have one entry a stage and differ in length."""
-    lengths = {name: len(values) for name, values in settings.items()}
-    if len(set(lengths.values())) > 1 or not all(lengths.values()):
-        told = " and ".join(f"{name} ({count})" for name, count in lengths.items())
+    """Refuse settings that must have one entry a stage, and are empty or differ in length."""
+    for name, values in settings.items():
+        if not len(values):
+            raise InputError(f"{name} must have at least one entry, one a stage")
+    if len({len(values) for values in settings.values()}) > 1:
+        told = " and ".join(f"{name} ({len(values)})" for name, values in settings.items())
         raise InputError(f"{told} must have the same number of entries, one a stage")

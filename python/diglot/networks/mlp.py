@@ -16,7 +16,35 @@ def mlp(
     activation: str = "relu",
     dropout_rate: float = 0.0,
 ) -> Graph:
-    """Dense layers of the widths ``hidden``, each with an activation."""
+    """Build dense layers, each with an activation.
+
+    Parameters
+    ----------
+    spec : InputSpec
+        What the input looks like.
+    classes : int
+        How many numbers the network puts out.
+    hidden : sequence of int
+        Each layer's width; none makes a multinomial logistic regression.
+    activation : {"relu", "relu6", "sigmoid", "softrelu", "softsign", "tanh"}
+        What follows each layer.
+    dropout_rate : float
+        The share of each layer's units that training zeroes.
+
+    Returns
+    -------
+    Graph
+
+    Notes
+    -----
+    Rumelhart, Hinton and Williams (1986), Learning representations by back-propagating errors,
+    doi:10.1038/323533a0.
+
+    Examples
+    --------
+    >>> mlp(InputSpec(28, 28, 1), 10, hidden=(300,)).parameter_count
+    238510
+    """
     b = Builder(spec)
     x = features = flatten(b, b.data, name="flat")
     for number, width in enumerate(hidden, 1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from diglot.graph import Builder, Graph, InputSpec
-from diglot.networks.layers import act, conv, dense, global_pool, norm
+from diglot.networks.layers import act, conv, dense, global_pool, norm, same_length
 from diglot.networks.resnet import basic_block
 
 
@@ -45,6 +45,7 @@ def resnet_small(
     >>> resnet_small(InputSpec(32, 32, 3), 10).parameter_count
     272474
     """
+    same_length(widths=widths)
     b = Builder(spec)
     with b.group("stem"):
         x = conv(b, b.data, widths[0], bias=False, name="conv1")
