@@ -96,6 +96,8 @@ image_classifier.formula <- function(formula, data = NULL, weights = NULL, ...) 
   call[[1L]] <- quote(image_classifier)
   parts <- formula_parts(formula, data)
   env <- environment(formula)
+  images <- formula_value(parts$image, data, env)
+  labels <- formula_value(parts$outcome, data, env)
   weights <- eval(substitute(weights), data, env)
   settings <- classifier_settings(...)
   validation <- settings$validation
@@ -106,9 +108,7 @@ image_classifier.formula <- function(formula, data = NULL, weights = NULL, ...) 
     )
   }
   fit_classifier(
-    formula_value(parts$image, data, env),
-    formula_value(parts$outcome, data, env),
-    weights, settings, call,
+    images, labels, weights, settings, call,
     names = c(deparse1(parts$image), deparse1(parts$outcome)),
     terms = list(image = parts$image, outcome = parts$outcome)
   )

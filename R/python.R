@@ -133,7 +133,10 @@ call_bridge <- function(name, ..., call = rlang::caller_env(), on_model = NULL) 
   raise_warnings(answer$warnings, call)
   if (!is.null(answer$error)) {
     model <- answer$error$model
-    fit <- if (!is.null(model) && !is.null(on_model)) on_model(model)
+    fit <- if (!is.null(model) && !is.null(on_model)) {
+      # the error is what matters: what cannot be described is not brought along
+      tryCatch(on_model(call_bridge("describe", model)), error = function(error) NULL)
+    }
     raise_error(answer$error, call, fit)
   }
   answer$value

@@ -264,11 +264,11 @@ def _description(model: Any) -> dict[str, Any]:
         "levels": [level_text(c) for c in classes],
         "type": _class_type(classes),
         "history": _table(model.history_),
-        "seed": int(model.seed_),
+        "seed": _count(model.seed_),
         "device": str(model.device_),
         "network": {
             "name": graph.name,
-            "parameters": int(graph.parameter_count),
+            "parameters": _count(graph.parameter_count),
             "height": graph.input.height,
             "width": graph.input.width,
             "channels": graph.input.channels,
@@ -281,6 +281,11 @@ def _description(model: Any) -> dict[str, Any]:
         "versions": versions_of_core(),
         "fingerprint": model.fingerprint(),
     }
+
+
+def _count(number: int) -> int | float:
+    """Return a whole number as R can hold it: its integers end at 2^31."""
+    return int(number) if abs(number) < 2**31 else float(number)
 
 
 def _class_type(classes: Sequence[Any]) -> str:
@@ -384,7 +389,7 @@ def _known(model: Any, codes: Any) -> np.ndarray:
 @_answers
 def describe(model: Any) -> dict[str, Any]:
     """Describe a live model, see `fit`."""
-    return {"model": model, "description": _description(model)}
+    return _trained(model)
 
 
 @_answers
@@ -436,7 +441,7 @@ def networks(pattern: str | None = None) -> dict[str, Any]:
 def network(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Build a network once, to check its settings and to show it."""
     graph = _recipe(recipe)
-    return {"name": graph.name, "parameters": int(graph.parameter_count), "text": str(graph)}
+    return {"name": graph.name, "parameters": _count(graph.parameter_count), "text": str(graph)}
 
 
 @_answers

@@ -335,7 +335,7 @@ test_that("progress shows as lines in a knitted document", {
   skip_if_not_installed("knitr")
   withr::local_options(knitr.in.progress = TRUE)
   frame <- planted_tibble()
-  expect_message(train(label ~ image, data = frame), "^epoch 1 .*loss")
+  suppressMessages(expect_message(train(label ~ image, data = frame), "^epoch 1 .*loss"))
   expect_silent(train(label ~ image, data = frame, verbose = FALSE))
   withr::local_options(knitr.in.progress = NULL)
   expect_silent(train(label ~ image, data = frame))
