@@ -73,12 +73,15 @@ draw_bar <- function() {
   }
 }
 
-# "epoch 3  loss 0.1234  accuracy 0.981  val_loss 0.2  (2.1 s)"
+# "epoch 3  loss 0.1234  accuracy 0.9810  val_loss 0.2000  (2.1 s)"
 epoch_line <- function(row) {
   seconds <- row$seconds
   shown <- row[!names(row) %in% c("epoch", "seconds", "learning_rate", "images_per_second")]
   shown <- shown[vapply(shown, function(value) is.numeric(value) && length(value) == 1L, NA)]
-  parts <- sprintf("%s %s", names(shown), vapply(shown, format, "", digits = 4L))
+  values <- vapply(shown, function(value) {
+    sprintf(if (is.finite(value) && abs(value) < 5e-4 && value != 0) "%.1e" else "%.4f", value)
+  }, "")
+  parts <- sprintf("%s %s", names(shown), values)
   paste(
     c(
       paste("epoch", row$epoch),

@@ -15,7 +15,9 @@ test_that("progress knows where it is", {
 })
 
 test_that("an epoch is a line", {
-  expect_identical(diglot:::epoch_line(row), "epoch 2  loss 0.1235  accuracy 0.98  (1.2 s)")
+  expect_identical(diglot:::epoch_line(row), "epoch 2  loss 0.1235  accuracy 0.9800  (1.2 s)")
+  small <- replace(row, "loss", 1e-6)
+  expect_match(diglot:::epoch_line(small), "loss 1.0e-06")
   draw <- diglot:::draw_lines()
   expect_message(draw(list(event = "row", row = row)), "^epoch 2  loss 0.1235")
   expect_silent(draw(list(event = "start", title = "Training", total = 10L)))
