@@ -44,7 +44,8 @@ for (i in hardest) {
     col = grey.colors(17, 1, 0, gamma = 1), axes = FALSE, asp = 1
   )
   text <- if (wrong) sprintf("%s, said %s", truth[i], predicted[i]) else as.character(truth[i])
-  title(text, line = 0.3, cex.main = 0.9, font.main = 1, col.main = if (wrong) vermilion else "black")
+  colour <- if (wrong) vermilion else "black"
+  title(text, line = 0.3, cex.main = 0.9, font.main = 1, col.main = colour)
 }
 invisible(dev.off())
 cat("man/figures/digits.png\n")
