@@ -104,10 +104,12 @@ def _array(item: Mapping[str, Any]) -> np.ndarray:
         pixels = np.asarray(data).reshape(shape, order="F")
         # R's integers are 8-bit pixels (it has checked the range), its doubles are numbers.
         dtype = np.uint8 if pixels.dtype.kind == "i" else np.float32
+    # R may free its memory while a thread still reads: always a copy, first as it lies in R's
+    # memory, as reordering what has become smaller is twice as fast.
+    pixels = pixels.astype(dtype, order="K", copy=True)
     if item["axis"] == "last":
         pixels = np.moveaxis(pixels, -1, 0)
-    # R may free its memory while a thread still reads: always a copy, and in our order.
-    return np.array(pixels, dtype=dtype, order="C")
+    return np.ascontiguousarray(pixels)
 
 
 def _images(payload: Mapping[str, Any]) -> Any:
