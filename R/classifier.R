@@ -116,7 +116,7 @@ image_classifier.formula <- function(formula, data = NULL, weights = NULL, ...) 
 
 #' @rdname image_classifier
 #' @export
-image_classifier.data.frame <- function(x, y, weights = NULL, ...) {
+image_classifier.data.frame <- function(x, y = NULL, weights = NULL, ...) {
   call <- match.call()
   call[[1L]] <- quote(image_classifier)
   column <- if ("image" %in% names(x)) "image" else names(x)[1L]
@@ -128,7 +128,7 @@ image_classifier.data.frame <- function(x, y, weights = NULL, ...) {
 
 #' @rdname image_classifier
 #' @export
-image_classifier.array <- function(x, y, weights = NULL, ...) {
+image_classifier.array <- function(x, y = NULL, weights = NULL, ...) {
   call <- match.call()
   call[[1L]] <- quote(image_classifier)
   fit_classifier(x, y, weights, classifier_settings(...), call)
@@ -136,7 +136,7 @@ image_classifier.array <- function(x, y, weights = NULL, ...) {
 
 #' @rdname image_classifier
 #' @export
-image_classifier.default <- function(x, y, weights = NULL, ...) {
+image_classifier.default <- function(x, y = NULL, weights = NULL, ...) {
   call <- match.call()
   call[[1L]] <- quote(image_classifier)
   fit_classifier(x, y, weights, classifier_settings(...), call)
@@ -297,7 +297,7 @@ fit_classifier <- function(images, labels, weights, settings, call, names = c("x
   settings$class_weight <- class_weight_payload(settings$class_weight, levels, env)
   settings$seed <- settings$seed %||% draw_seed()
   settings$verbose <- settings$callbacks <- NULL
-  settings <- lapply(settings, setting_payload)
+  settings <- settings_payload(settings, env)
 
   wrap <- function(answer) {
     new_fit(
@@ -329,6 +329,22 @@ validation_payload <- function(validation, levels, labels, call) {
   check_lengths(image_count(validation[[1L]]), length(codes), call)
   labels$codes <- codes
   list(image_payload(validation[[1L]], "validation", call), labels)
+}
+
+settings_payload <- function(settings, call) {
+  for (name in names(settings)) {
+    value <- settings[[name]]
+    if (is.atomic(value) && anyNA(value)) {
+      # Python would see TRUE, or some number
+      abort_diglot(sprintf("`%s` must not be NA; leave it out for its default.", name), call = call)
+    }
+  }
+  for (name in intersect(c("checkpoint", "resume"), names(settings))) {
+    if (is.character(settings[[name]])) {
+      settings[[name]] <- enc2utf8(path.expand(settings[[name]]))
+    }
+  }
+  lapply(settings, setting_payload)
 }
 
 # Counts become whole numbers, vectors become lists (a vector of length one would be a scalar).
@@ -404,7 +420,7 @@ update.image_classifier <- function(object, data, y = NULL, epochs = NULL, weigh
   codes <- code_labels(labels, object$levels, "y", env)
   count <- image_count(images)
   check_lengths(count, length(codes), env)
-  settings <- if (is.null(epochs)) list() else list(epochs = whole(epochs))
+  settings <- settings_payload(if (is.null(epochs)) list() else list(epochs = epochs), env)
   wrap <- function(answer) {
     new_fit(
       answer,

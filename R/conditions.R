@@ -27,6 +27,9 @@ raise_error <- function(error, call, fit = NULL) {
     the$callback_error <- NULL
     abort_diglot("A callback failed.", kind = "callback", fit = fit, call = call, parent = parent)
   }
+  if (identical(error$kinds, "interrupted")) {
+    rlang::interrupt() # as if the user had interrupted R itself
+  }
   abort_diglot(
     error$message,
     kind = unlist(error$kinds),

@@ -159,7 +159,8 @@ keep_random_state <- function(expr) {
 #' Is the Python side there?
 #'
 #' `TRUE` where diglot's Python core can run in this session. Where that can be told without
-#' starting Python, none is started; reticulate is never asked to download anything.
+#' starting Python, none is started; reticulate is never asked to download anything. A Python that
+#' was named by [reticulate::use_python()] alone is seen once it runs.
 #'
 #' @return `TRUE` or `FALSE`.
 #' @seealso [check_setup()] for what is missing, [install_diglot()] to install it.

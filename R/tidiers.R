@@ -41,9 +41,7 @@ tidy.image_classifier <- function(x, ...) {
 #' @export
 glance.image_classifier <- function(x, ...) {
   rlang::check_dots_empty()
-  last <- x$history[nrow(x$history), setdiff(
-    names(x$history), c("epoch", "learning_rate", "seconds", "images_per_second")
-  )]
+  last <- if (nrow(x$history) > 0L) x$history[nrow(x$history), history_measures(x$history)]
   tibble::add_column(
     tibble::tibble(
       network = x$network$name,
@@ -53,7 +51,7 @@ glance.image_classifier <- function(x, ...) {
       epochs = nrow(x$history)
     ),
     !!!last,
-    seconds = sum(x$history$seconds),
+    seconds = training_seconds(x),
     device = x$device,
     seed = x$seed,
     fingerprint = x$fingerprint
@@ -131,7 +129,7 @@ fit_lines <- function(x) {
     "Training",
     line("images", if (is.na(x$images)) "unknown" else format(x$images, big.mark = ",")),
     line("time", sprintf(
-      "%d epoch%s in %s", n, if (n == 1L) "" else "s", format_seconds(sum(x$history$seconds))
+      "%d epoch%s in %s", n, if (n == 1L) "" else "s", format_seconds(training_seconds(x))
     )),
     if (n > 0L) {
       measures <- history_measures(x$history)
@@ -151,6 +149,9 @@ level_list <- function(x) {
   }
   shown
 }
+
+# A fit that was interrupted in its first epoch has a history without rows and columns.
+training_seconds <- function(x) sum(0, x$history[["seconds"]])
 
 format_seconds <- function(seconds) {
   if (seconds < 60) {

@@ -38,6 +38,17 @@ test_that("formulas are checked", {
   refused(label ~ image, "data frame", "data.csv")
 })
 
+test_that("missing settings and labels are refused", {
+  data <- planted(6L)
+  for (value in list(NA, NA_integer_, NaN)) {
+    expect_error(
+      image_classifier(data$image, data$label, seed = value), "`seed`",
+      class = "diglot_error_input"
+    )
+  }
+  expect_error(image_classifier(data$image), "label", class = "diglot_error_input")
+})
+
 test_that("images and labels must be as many", {
   data <- planted(6L)
   expect_error(

@@ -43,3 +43,12 @@ test_that("rows are named, a few of them", {
   expect_identical(diglot:::named_rows(c(3L, 7L)), "rows 3 and 7")
   expect_identical(diglot:::named_rows(1:7), "rows 1, 2, 3, 4, 5 and 2 more")
 })
+
+test_that("an interrupt in Python is one in R", {
+  answer <- tryCatch(
+    diglot:::raise_error(list(kinds = "interrupted", message = "Interrupted."), NULL),
+    interrupt = function(condition) "interrupted",
+    error = function(error) "error"
+  )
+  expect_identical(answer, "interrupted")
+})

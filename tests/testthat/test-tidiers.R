@@ -10,6 +10,14 @@ test_that("tidy is the history, glance one row", {
   expect_error(tidy(fit, 1), class = "rlang_error")
 })
 
+test_that("a fit without a whole epoch can be looked at", {
+  fit <- fake_fit()
+  fit$history <- tibble::tibble()
+  expect_identical(glance(fit)$epochs, 0L)
+  expect_identical(glance(fit)$seconds, 0)
+  expect_output(print(fit), "0 epochs in 0.0 s")
+})
+
 test_that("a real fit tells the same", {
   fit <- small_fit()
   expect_equal(tidy(fit)$epoch, 1:3)
