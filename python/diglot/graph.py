@@ -99,7 +99,7 @@ class InputSpec:
         try:
             known = {**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])}
             return cls(**known)
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
+        except (TypeError, LookupError, ValueError, ArithmeticError, AttributeError) as error:
             raise ModelFileError(f"the input's description is damaged: {error}") from error
 
 

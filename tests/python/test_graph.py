@@ -20,6 +20,9 @@ from diglot.graph import (
 from diglot.networks.layers import conv, dense, flatten
 from graph_checks import assert_mxnet_agrees, forward, random_weights
 
+# MXNet 1.9.1 asks scipy for what has moved.
+pytestmark = pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning:mxnet")
+
 
 @pytest.fixture(scope="module")
 def mx():
@@ -113,6 +116,7 @@ def test_a_builder_goes_on_from_a_graph(mx):
     start = two_layers()
     b = Builder(start.input, start)
     target = b.input("target", (3,))
+    assert b.start_output().shape == target.shape == (3,)
     loss = b.add("elemwise_mul", b.start_output(), target, name="product")
     graph = b.graph("loss", loss)
     assert graph.extra_inputs == {"target": (3,)}
@@ -298,7 +302,24 @@ def test_features_must_be_a_layer():
         Graph.from_json(json.dumps(small_json()), InputSpec(16, 16, 1), features="nowhere")
 
 
-JUNK = [None, -1, 0, 1, 10**30, 1.5, math.inf, True, "", "x", "(3", "(1e999, 2)", "-3", [], {}]
+JUNK = [
+    None,
+    -1,
+    0,
+    1,
+    10**30,
+    10**400,
+    1.5,
+    math.inf,
+    True,
+    "",
+    "x",
+    "(3",
+    "(1e999, 2)",
+    "-3",
+    [],
+    {},
+]
 JUNK += [[[]], [0], [0, 0], ["a", "b"], {"a": 1}, "None", "(None, None)", "True", "9999999", "\0"]
 
 
@@ -369,6 +390,9 @@ def test_a_damaged_description_is_refused():
             assert str(Graph.from_dict(damaged))
         except ModelFileError:
             continue
+    huge = {**description, "input": {**description["input"], "mean": [10**400, 0]}}
+    with pytest.raises(ModelFileError, match="input"):
+        Graph.from_dict(huge)
     for nothing in ({}, None, [], "x"):
         with pytest.raises(ModelFileError):
             Graph.from_dict(nothing)

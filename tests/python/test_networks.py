@@ -16,6 +16,9 @@ from diglot.graph import Graph, InputSpec, InputTooSmallError
 from diglot.networks import card, network, networks, resolve, smallest_size
 from graph_checks import assert_mxnet_agrees, forward, random_weights, symbol_of
 
+# MXNet 1.9.1 asks scipy for what has moved.
+pytestmark = pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning:mxnet")
+
 NAMES = networks()["name"].tolist()
 # torchvision's documentation; Caffe's LeNet; He et al.'s table 6 (CIFAR-10, in millions).
 PARAMETERS = {
@@ -114,6 +117,19 @@ def test_every_parameter_is_in_a_stage_and_the_head_is_the_last():
 
 def test_the_table_lists_every_network():
     table = networks()
+    native = table.groupby("family")[["height", "width", "channels", "classes"]].agg(set)
+    small, cifar = ({28}, {28}, {1}, {10}), ({32}, {32}, {3}, {10})
+    photographs = ({224}, {224}, {3}, {1000})
+    assert {n: tuple(row) for n, row in zip(native.index, native.to_numpy(), strict=True)} == {
+        "lenet": small,
+        "mlp": small,
+        "mobilenet_v2": photographs,
+        "resnet": photographs,
+        "resnet_small": cifar,
+        "vgg": photographs,
+    }
+    assert card("resnet50").mean == (0.485, 0.456, 0.406)  # torchvision's, for its weights
+    assert card("resnet50").std == (0.229, 0.224, 0.225)
     assert set(NAMES) >= {*PARAMETERS, *CIFAR_MILLIONS, "mlp"}
     assert not table.isna().any().any()
     assert networks("vgg*_bn")["name"].tolist() == ["vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn"]
@@ -442,8 +458,10 @@ def test_mxnets_own_model_zoo_is_taken(mx, name):
     assert list(graph.groups) == ["backbone", "head"]
     assert graph.features == graph.nodes[graph.nodes[graph.index_of(graph.head)].inputs[0][0]].name
     assert_mxnet_agrees(mx, graph)
-    rules = {p.init for p in graph.parameters.values() if len(p.shape) == 4 and p.group != "head"}
-    assert rules == {"he"}
+    weights = [p for p in graph.parameters.values() if p.kind == "weight" and p.group != "head"]
+    assert {p.init for p in weights if len(p.shape) == 4} == {"he"}
+    assert {p.init for p in weights if len(p.shape) == 2} <= {"xavier"}
+    assert {p.init for p in graph.parameters.values() if p.kind == "scale"} <= {"ones"}
 
 
 def test_a_blocks_weights_are_taken_along(mx):
