@@ -1,0 +1,144 @@
+"""Where graphs run, behind one small interface: :class:`Executor`.
+
+Only the ``mxnet*`` files in this folder import MXNet, and only when a graph is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from diglot.errors import DeviceError, InputError
+from diglot.graph import Graph
+
+__all__ = ["Device", "Executor", "Optimiser", "devices", "open_executor", "pick_device"]
+
+
+@dataclass(frozen=True)
+class Device:
+    """A processor that can run graphs: ``kind`` is "cpu" or "gpu", ``index`` counts GPUs."""
+
+    kind: str
+    index: int = 0
+
+    def __str__(self) -> str:
+        return self.kind if self.kind == "cpu" else f"{self.kind}:{self.index}"
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """How weights follow gradients.
+
+    Attributes
+    ----------
+    name : {"sgd", "adam", "adamw"}
+        SGD with Nesterov's momentum (Sutskever et al., 2013); Adam (Kingma and Ba, 2015), weight
+        decay added to the gradient; AdamW (Loshchilov and Hutter, 2019), weight decay apart.
+    momentum : float
+        Of SGD.
+    weight_decay : float
+        On weights; never on biases and norms.
+    clip_norm : float or None
+        The largest norm of all gradients together.
+    beta1, beta2, epsilon : float
+        Of Adam and AdamW.
+    """
+
+    name: str = "sgd"
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        if self.name not in ("sgd", "adam", "adamw"):
+            raise InputError(f'optimizer must be "sgd", "adam" or "adamw", not {self.name!r}')
+
+
+class Executor(Protocol):
+    """Runs one graph on one device, with its weights.
+
+    Images go in as (n, height, width, channel) float32 and leave no trace of the engine's own
+    layout. A training graph's outputs are one number a row each (the loss first): their sums
+    are kept on the device until :meth:`totals` asks.
+    """
+
+    device: Device
+
+    def prepare_training(self, graph: Graph, optimiser: Optimiser) -> None:
+        """Take the training graph, which shares the executor's weights."""
+
+    def train_step(self, inputs: Mapping[str, np.ndarray], rate: float, seed: int) -> None:
+        """Go one step down the gradient of the mean of the first output."""
+
+    def totals(self) -> np.ndarray:
+        """Return the sums of the training graph's outputs since they were last set."""
+
+    def set_totals(self, values: np.ndarray) -> None:
+        """Set those sums: zeros at the start of an epoch, what a checkpoint kept on resuming."""
+
+    def forward(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the graph's first output, in scoring mode."""
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Return copies of all weights and statistics."""
+
+    def load_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Set all weights and statistics."""
+
+    def optimiser_state(self) -> dict[str, np.ndarray]:
+        """Return the optimiser's arrays and its step counter."""
+
+    def load_optimiser_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Set what :meth:`optimiser_state` returned."""
+
+
+def devices() -> list[dict[str, object]]:
+    """Return one row a device: device, engine and its version."""
+    from diglot.engine import mxnet
+
+    return mxnet.devices()
+
+
+def pick_device(device: str = "auto") -> Device:
+    """Return the device that ``device`` names; "auto" is the first GPU, else the CPU.
+
+    Raises
+    ------
+    DeviceError
+        If it is named and not there: there is no silent fall-back.
+    """
+    from diglot.engine import mxnet
+
+    if isinstance(device, Device):
+        return device
+    text = str(device)
+    kind, _, number = text.partition(":")
+    if text == "auto":
+        return Device("gpu") if mxnet.gpu_count() else Device("cpu")
+    if (
+        kind not in ("cpu", "gpu")
+        or (number and not number.isdigit())
+        or (kind == "cpu" and number)
+    ):
+        raise InputError(f'device must be "auto", "cpu", "gpu" or "gpu:1", not {device!r}')
+    index, count = int(number or 0), mxnet.gpu_count() if kind == "gpu" else 1
+    if kind == "gpu" and index >= count:
+        have = f"{count} GPU(s) are usable" if count else "no usable GPU was found"
+        raise DeviceError(
+            f'device="{text}" was asked for, but {have} (MXNet {mxnet.version()}); '
+            'use device="cpu" or "auto", or see devices() for what is missing'
+        )
+    return Device(kind, index)
+
+
+def open_executor(graph: Graph, device: str | Device = "auto") -> Executor:
+    """Return an executor for ``graph``, which must have weights."""
+    from diglot.engine.mxnet_executor import MXNetExecutor
+
+    return MXNetExecutor(graph, pick_device(device))

@@ -1,0 +1,144 @@
+"""The one door to MXNet: a guarded import, threads, devices, and its errors in our words."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from types import ModuleType
+
+import numpy as np
+
+from diglot.errors import DeviceError, MissingPackageError, OutOfMemoryError
+
+# MXNet 1.9.1 reads these names while it is imported; numpy 1.24 took them away.
+_ALIASES = {
+    "bool": bool,
+    "int": int,
+    "float": float,
+    "object": object,
+    "complex": complex,
+    "str": str,
+    "PZERO": 0.0,
+    "NZERO": -0.0,
+    "NINF": -np.inf,
+    "PINF": np.inf,
+}
+
+
+@contextmanager
+def _numpy_aliases() -> Iterator[None]:
+    """Lend numpy the names that MXNet looks for, and leave it as it was."""
+    missing = {n: v for n, v in _ALIASES.items() if n not in np.__dict__}
+    try:
+        for name, value in missing.items():
+            setattr(np, name, value)
+        yield
+    finally:
+        for name in missing:
+            delattr(np, name)
+
+
+def physical_cores() -> int:
+    """Return how many physical cores this process may use.
+
+    Two threads on one core share its vector units: MXNet runs fastest with one a core.
+    """
+    try:
+        allowed = os.sched_getaffinity(0)
+    except AttributeError:  # not on macOS
+        return os.cpu_count() or 1
+    cores = set()
+    for cpu in allowed:
+        try:
+            folder = f"/sys/devices/system/cpu/cpu{cpu}/topology"
+            with open(f"{folder}/thread_siblings_list", encoding="ascii") as file:
+                cores.add(file.read())
+        except OSError:
+            cores.add(str(cpu))
+    return max(1, len(cores))
+
+
+@cache
+def load() -> ModuleType:
+    """Import MXNet, once, with the number of threads set before.
+
+    Raises
+    ------
+    MissingPackageError
+        If it is not installed or cannot be loaded.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", str(physical_cores()))
+    os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
+    try:
+        with warnings.catch_warnings(), _numpy_aliases():
+            warnings.simplefilter("ignore")
+            module = importlib.import_module("mxnet")
+    except ImportError as error:
+        raise MissingPackageError(
+            f"MXNet cannot be loaded ({error}); install it with: pip install 'mxnet>=1.9.1' "
+            "'numpy<2' setuptools"
+        ) from error
+    except (OSError, AttributeError) as error:
+        raise MissingPackageError(
+            f"MXNet is installed but does not load: {error}; see check_setup() for what is missing"
+        ) from error
+    return module
+
+
+def version() -> str:
+    """Return MXNet's version."""
+    return load().__version__
+
+
+@cache
+def gpu_count() -> int:
+    """Return how many GPUs this build of MXNet can use; 0 for the CPU build."""
+    mx = load()
+    try:
+        return int(mx.context.num_gpus()) if mx.runtime.Features().is_enabled("CUDA") else 0
+    except (mx.base.MXNetError, RuntimeError):
+        return 0
+
+
+def threads() -> int:
+    """Return how many threads MXNet computes with on the CPU."""
+    text = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return int(text) if text.isdigit() and int(text) else physical_cores()
+
+
+def devices() -> list[dict[str, object]]:
+    """Return one row a device that this build can use: device, engine, version, memory in bytes."""
+    mx = load()
+    rows: list[dict[str, object]] = [
+        {"device": "cpu", "engine": "mxnet", "version": version(), "memory": None}
+    ]
+    for index in range(gpu_count()):
+        _, total = mx.context.gpu_memory_info(index)
+        rows.append(
+            {"device": f"gpu:{index}", "engine": "mxnet", "version": version(), "memory": total}
+        )
+    return rows
+
+
+_MEMORY_WORDS = ("out of memory", "bad_alloc", "failed to allocate", "memory allocation")
+
+
+@contextmanager
+def errors_translated(batch: int) -> Iterator[None]:
+    """Turn MXNet's errors into ours; ``batch`` is the size that was being computed."""
+    mx = load()
+    try:
+        yield
+    except (mx.base.MXNetError, MemoryError) as error:
+        text = str(error)
+        if isinstance(error, MemoryError) or any(w in text.lower() for w in _MEMORY_WORDS):
+            raise OutOfMemoryError(
+                f"a batch of {batch} images does not fit into memory; "
+                f"try batch_size={max(1, batch // 2)}"
+            ) from error
+        last = [line for line in text.strip().splitlines() if line.strip()] or ["unknown error"]
+        raise DeviceError(f"MXNet failed: {last[-1].strip()}") from error

@@ -1,0 +1,142 @@
+"""Graphs on MXNet: gluon's SymbolBlock with autograd, for training and for scoring."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from diglot.engine import Device, Optimiser
+from diglot.engine.mxnet import errors_translated, load
+from diglot.engine.mxnet_optimisers import Updater
+from diglot.errors import InputError
+from diglot.graph import Graph, Parameter
+
+_RANDOM = {"Dropout"}
+
+
+def to_engine_layout(images: np.ndarray) -> np.ndarray:
+    """Turn (n, height, width, channel) into MXNet's (n, channel, height, width).
+
+    Examples
+    --------
+    >>> to_engine_layout(np.zeros((2, 5, 7, 3), np.float32)).shape
+    (2, 3, 5, 7)
+    """
+    if images.shape[3] == 1:
+        return np.ascontiguousarray(images, np.float32).reshape(
+            images.shape[0], 1, *images.shape[1:3]
+        )
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)
+
+
+class MXNetExecutor:
+    """Runs one graph on one device; see :class:`diglot.engine.Executor`."""
+
+    def __init__(self, graph: Graph, device: Device) -> None:
+        if graph.weights is None:
+            raise InputError(f"network {graph.name!r} has no weights yet: train or load it first")
+        self._mx = load()
+        self.device = device
+        self._context = self._mx.gpu(device.index) if device.kind == "gpu" else self._mx.cpu()
+        self._parameters = graph.parameters
+        self._arrays = self._make_arrays(graph.parameters)
+        self.load_weights(graph.weights)
+        self._score_inputs, self._score = self._block(graph)
+        self._train: Any = None
+        self._updater: Updater | None = None
+        self._totals: list[Any] = []
+
+    def _make_arrays(self, parameters: Mapping[str, Parameter]) -> Any:
+        gluon = self._mx.gluon
+        shared = gluon.ParameterDict()
+        for parameter in parameters.values():
+            made = shared.get(
+                parameter.name,
+                shape=parameter.shape,
+                grad_req="null" if parameter.auxiliary else "write",
+                differentiable=not parameter.auxiliary,
+            )
+            made.initialize(self._mx.init.Zero(), ctx=self._context)
+        return shared
+
+    def _block(self, graph: Graph) -> tuple[list[str], Any]:
+        symbol = self._mx.sym.load_json(graph.to_json())
+        names = ["data", *(graph.extra_inputs or {})]
+        inputs = [self._mx.sym.var(name, dtype="float32") for name in names]
+        with warnings.catch_warnings():
+            # SymbolBlock warns that it cannot tell the input's type, which it then is given.
+            warnings.simplefilter("ignore")
+            block = self._mx.gluon.SymbolBlock(symbol, inputs, params=self._arrays)
+        block.hybridize(static_alloc=True, static_shape=True)
+        return names, block
+
+    def _array(self, values: np.ndarray) -> Any:
+        values = to_engine_layout(values) if values.ndim == 4 else values
+        return self._mx.nd.array(values, ctx=self._context, dtype="float32")
+
+    def prepare_training(self, graph: Graph, optimiser: Optimiser) -> None:
+        """Take the training graph; its parameters are the executor's."""
+        self._train_inputs, self._train = self._block(graph)
+        self._random = any(node.op in _RANDOM for node in graph.nodes)
+        learned = {n: self._arrays[n] for n, p in self._parameters.items() if not p.auxiliary}
+        self._updater = Updater(
+            self._mx,
+            optimiser,
+            {n: p.data(self._context) for n, p in learned.items()},
+            {n: p.grad(self._context) for n, p in learned.items()},
+            {n: self._parameters[n].decays for n in learned},
+        )
+        self.set_totals(np.zeros(len(graph.heads)))
+
+    def train_step(self, inputs: Mapping[str, np.ndarray], rate: float, seed: int) -> None:
+        """Go one step down the gradient of the mean of the first output."""
+        batch = len(inputs["data"])
+        with errors_translated(batch):
+            if self._random:
+                self._mx.random.seed(seed, ctx=self._context)
+            arrays = [self._array(inputs[name]) for name in self._train_inputs]
+            with self._mx.autograd.record():
+                outputs = self._train(*arrays)
+            outputs = outputs if isinstance(outputs, Sequence) else [outputs]
+            outputs[0].backward()
+            self._updater.step(rate, batch)
+            for total, output in zip(self._totals, outputs, strict=True):
+                total += output.sum()
+
+    def totals(self) -> np.ndarray:
+        """Return the sums of the training graph's outputs; waits for the device."""
+        with errors_translated(1):
+            return np.array([float(t.asscalar()) for t in self._totals])
+
+    def set_totals(self, values: np.ndarray) -> None:
+        """Set those sums."""
+        nd = self._mx.nd
+        self._totals = [nd.array([v], ctx=self._context, dtype="float32") for v in values]
+
+    def forward(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the graph's first output, in scoring mode."""
+        with errors_translated(len(inputs["data"])):
+            output = self._score(*(self._array(inputs[n]) for n in self._score_inputs))
+            return (output[0] if isinstance(output, Sequence) else output).asnumpy()
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Return copies of all weights and statistics; waits for the device."""
+        with errors_translated(1):
+            return {n: self._arrays[n].data(self._context).asnumpy() for n in self._parameters}
+
+    def load_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Set all weights and statistics."""
+        for name in self._parameters:
+            self._arrays[name].set_data(self._mx.nd.array(weights[name], dtype="float32"))
+
+    def optimiser_state(self) -> dict[str, np.ndarray]:
+        """Return the optimiser's arrays and its step counter."""
+        with errors_translated(1):
+            return self._updater.state()
+
+    def load_optimiser_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Set what :meth:`optimiser_state` returned."""
+        self._updater.load_state(state)
