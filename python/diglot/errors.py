@@ -58,13 +58,18 @@ class DivergedError(DiglotError, ArithmeticError):
     ----------
     model : object or None
         The estimator with the best weights that were seen before, if an epoch had ended.
+    history : list of dict
+        The epochs' records until then.
     """
 
     kind = "diverged"
 
-    def __init__(self, message: str, model: Any = None) -> None:
+    def __init__(
+        self, message: str, model: Any = None, history: list[dict[str, float]] | None = None
+    ) -> None:
         super().__init__(message)
         self.model = model
+        self.history = history or []
 
 
 class InterruptedFitWarning(UserWarning):

@@ -261,7 +261,8 @@ class _Loop:
         rate = self.plan.learning_rate
         raise DivergedError(
             f"the loss became {record['loss']} in epoch {int(record['epoch'])} with "
-            f"learning_rate={rate:g}; try learning_rate={rate / 10:g} or clip_norm=1{kept}"
+            f"learning_rate={rate:g}; try learning_rate={rate / 10:g} or clip_norm=1{kept}",
+            history=state.history,
         )
 
     def _means(self, steps: int) -> dict[str, float]:

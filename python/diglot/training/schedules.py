@@ -13,17 +13,17 @@ def _constant(progress: float) -> float:
 
 
 def _step(progress: float) -> float:
-    """A tenth after half of the fit, a hundredth after three quarters (He et al., 2016)."""
+    """Go down to a tenth after half of the fit, a hundredth after three quarters (He, 2016)."""
     return 1.0 if progress < 0.5 else 0.1 if progress < 0.75 else 0.01
 
 
 def _cosine(progress: float) -> float:
-    """Half a cosine wave down to zero (Loshchilov and Hutter, 2017)."""
+    """Follow half a cosine wave down to zero (Loshchilov and Hutter, 2017)."""
     return 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
 def _one_cycle(progress: float) -> float:
-    """From a 25th up over the first 30 %, then down to nearly zero (Smith and Topin, 2019)."""
+    """Rise from a 25th over the first 30 %, then go down to nearly zero (Smith, Topin, 2019)."""
     start, end, peak = 1 / 25, 1e-4 / 25, 0.3
     if progress < peak:
         return start + (1 - start) * 0.5 * (1 - math.cos(math.pi * progress / peak))
