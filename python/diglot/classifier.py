@@ -382,6 +382,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         images = images.take(rows)
         labels = replace(labels, codes=labels.codes[rows])
         merged = merged * class_weights(self.class_weight, labels, merged)[labels.codes]
+        merged = merged / merged.mean()
         _refuse_memory(graph, min(int(self.batch_size), len(rows)), device)
         with prepared(images, graph, self.memory_limit, self.threads) as ready:
             if not given:
@@ -573,6 +574,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         ndarray of shape (n, k), float64
             Columns in the order of ``classes_``.
         """
+        check_is_fitted(self)
         return np.exp(log_softmax(self._logits(X)))
 
     def predict(self, X: Any) -> np.ndarray:
@@ -586,10 +588,10 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         -------
         ndarray of shape (n,)
         """
+        check_is_fitted(self)
         return self.classes_[self._logits(X).argmax(axis=1)]
 
     def _logits(self, X: Any) -> np.ndarray:
-        check_is_fitted(self)
         images = self._images(X, reset=False, allow_empty=True)
         if not len(images):
             return np.empty((0, len(self.classes_)), np.float32)
@@ -828,6 +830,16 @@ def load(path: str | os.PathLike[str]) -> ImageClassifier:
     ------
     ModelFileError
         If it is missing, damaged, newer than this version, or no model.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from diglot import ImageClassifier, load
+    >>> images = np.random.default_rng(1).random((20, 8, 8))
+    >>> model = ImageClassifier("mlp", epochs=1, seed=1).fit(images, ["a", "b"] * 10)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     load(model.save(f"{folder}/model.safetensors")).fingerprint() == model.fingerprint()
+    True
     """
     return _revived(*storage.read_file(path), name=os.fspath(path))
 
@@ -844,6 +856,14 @@ def loads(data: bytes) -> ImageClassifier:
     -------
     ImageClassifier
         Fitted.
+
+    Examples
+    --------
+    >>> from diglot import ImageClassifier, loads
+    >>> images = np.random.default_rng(1).random((20, 8, 8))
+    >>> model = ImageClassifier("mlp", epochs=1, seed=1).fit(images, ["a", "b"] * 10)
+    >>> loads(model.to_bytes()).classes_.tolist()
+    ['a', 'b']
     """
     return _revived(*storage.decode(data), name="the data")
 
@@ -916,7 +936,7 @@ def _is_table(X: Any) -> bool:
     if isinstance(X, pd.Series) or hasattr(X, "ndim"):
         return False
     if hasattr(X, "__array__"):
-        return np.ndim(X) in (0, 2)
+        return np.asarray(X).ndim in (0, 2)
     if isinstance(X, (list, tuple)) and X and isinstance(X[0], (list, tuple)):
         return np.ndim(X[0][0]) == 0 if X[0] else True
     return False

@@ -34,6 +34,7 @@ ROOMS = [
     "augment",
     "evaluation",
     "training",
+    "classification",
     "classifier",
     "report",
     "installation",

@@ -33,6 +33,10 @@ def to_engine_layout(images: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)
 
 
+def _engine_input(values: np.ndarray) -> np.ndarray:
+    return to_engine_layout(values) if values.ndim == 4 else values
+
+
 class MXNetExecutor:
     """Runs one graph on one device; see :class:`diglot.engine.Executor`."""
 
@@ -75,8 +79,8 @@ class MXNetExecutor:
         return names, block
 
     def _array(self, values: np.ndarray) -> Any:
-        values = to_engine_layout(values) if values.ndim == 4 else values
-        return self._mx.nd.array(values, ctx=self._context, dtype="float32")
+        # Not mx.nd.array: that looks for sparse matrices first, by names that SciPy deprecates.
+        return self._mx.nd.ndarray.array(values, ctx=self._context, dtype="float32")
 
     def prepare_training(self, graph: Graph, optimiser: Optimiser) -> None:
         """Take the training graph; its parameters are the executor's."""
@@ -98,7 +102,7 @@ class MXNetExecutor:
         with errors_translated(batch):
             if self._random:
                 self._mx.random.seed(seed, ctx=self._context)
-            arrays = [self._array(inputs[name]) for name in self._train_inputs]
+            arrays = [self._array(_engine_input(inputs[name])) for name in self._train_inputs]
             with self._mx.autograd.record():
                 outputs = self._train(*arrays)
             outputs = outputs if isinstance(outputs, Sequence) else [outputs]
@@ -114,8 +118,7 @@ class MXNetExecutor:
 
     def set_totals(self, values: np.ndarray) -> None:
         """Set those sums."""
-        nd = self._mx.nd
-        self._totals = [nd.array([v], ctx=self._context, dtype="float32") for v in values]
+        self._totals = [self._array(np.array([v])) for v in values]
 
     def forward(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the graph's first output, in scoring mode."""
@@ -130,11 +133,11 @@ class MXNetExecutor:
 
         Below 16 rows the CPU's matrix products take other paths, which round differently.
         """
-        if len(values) >= _STEADY_ROWS:
-            return self._array(values)
-        filled = np.zeros((_STEADY_ROWS, *values.shape[1:]), np.float32)
-        filled[: len(values)] = values
-        return self._array(filled)
+        if len(values) < _STEADY_ROWS:
+            filled = np.zeros((_STEADY_ROWS, *values.shape[1:]), np.float32)
+            filled[: len(values)] = values
+            values = filled
+        return self._array(_engine_input(values))
 
     def weights(self) -> dict[str, np.ndarray]:
         """Return copies of all weights and statistics; waits for the device."""
@@ -144,7 +147,7 @@ class MXNetExecutor:
     def load_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         """Set all weights and statistics."""
         for name in self._parameters:
-            self._arrays[name].set_data(self._mx.nd.array(weights[name], dtype="float32"))
+            self._arrays[name].set_data(self._array(weights[name]))
 
     def optimiser_state(self) -> dict[str, np.ndarray]:
         """Return the optimiser's arrays and its step counter."""
