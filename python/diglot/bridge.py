@@ -265,6 +265,7 @@ def _description(model: Any) -> dict[str, Any]:
         "model": bytearray(model.to_bytes()),
         "levels": [level_text(c) for c in classes],
         "type": _class_type(classes),
+        "ordered": bool(model.ordered_),
         "history": _table(model.history_),
         "seed": _count(model.seed_),
         "device": str(model.device_),
@@ -421,8 +422,8 @@ def evaluate(model: Any, images: Mapping[str, Any], codes: Any) -> dict[str, Any
 
 @_answers
 def summary(model: Any) -> str:
-    """Return the model's summary as text."""
-    return model.summary()
+    """Return the network's table of layers as text; R writes the rest of a summary itself."""
+    return str(model.network_)
 
 
 @_answers

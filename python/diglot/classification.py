@@ -212,14 +212,18 @@ def training_graph(graph: Graph) -> Graph:
 
 @dataclass(frozen=True)
 class Rows:
-    """Images ready for the engine, with their codes and weights."""
+    """Images ready for the engine, with their codes and weights; ``places`` finds them."""
 
     images: PreparedImages
+    places: np.ndarray
     codes: np.ndarray
     weights: np.ndarray
 
     def __len__(self) -> int:
         return len(self.codes)
+
+    def __getitem__(self, chosen: np.ndarray) -> Rows:
+        return Rows(self.images, self.places[chosen], self.codes[chosen], self.weights[chosen])
 
 
 @dataclass(frozen=True)
@@ -267,7 +271,8 @@ class ClassificationTask:
                 keys = row_keys(recipe.seed, epoch, rows[position])
                 return recipe.augment.apply(batch, keys)
 
-        for position, data in batches(self._train.images, rows, change, threads=recipe.threads):
+        places = [self._train.places[r] for r in rows]
+        for position, data in batches(self._train.images, places, change, threads=recipe.threads):
             mine = rows[position]
             target = self._targets[self._train.codes[mine]]
             if recipe.mixup:
@@ -281,7 +286,9 @@ class ClassificationTask:
         held = self._validation
         if held is None:
             return {}
-        logits = score(executor, held.images, self._score_batch, self._recipe.threads)
+        logits = score(
+            executor, held.images, self._score_batch, self._recipe.threads, places=held.places
+        )
         mine = log_softmax(logits)[np.arange(len(held)), held.codes]
         hits = logits.argmax(axis=1) == held.codes
         return {
@@ -296,14 +303,16 @@ def score(
     batch: int,
     threads: int | None = None,
     heard: Any = None,
+    places: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return the logits of all images; ``heard(done)`` is told how many are done."""
-    rows = [np.arange(i, min(i + batch, len(images))) for i in range(0, len(images), batch)]
+    """Return the logits of all images, or those at ``places``; ``heard(done)`` hears how far."""
+    places = np.arange(len(images)) if places is None else places
+    rows = [places[i : i + batch] for i in range(0, len(places), batch)]
     parts = []
     for position, data in batches(images, rows, threads=threads):
         parts.append(executor.forward({"data": data}))
         if heard is not None:
-            heard(int(rows[position][-1]) + 1)
+            heard(min((position + 1) * batch, len(places)))
     return np.concatenate(parts)
 
 

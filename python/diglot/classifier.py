@@ -378,20 +378,25 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
     ) -> ImageClassifier:
         device = pick_device(self.device)
         given = graph.weights is not None
-        rows, merged, digest = merge_repeats(images.keys(), labels.codes, weights)
-        images = images.take(rows)
-        labels = replace(labels, codes=labels.codes[rows])
-        merged = merged * class_weights(self.class_weight, labels, merged)[labels.codes]
-        merged = merged / merged.mean()
-        _refuse_memory(graph, min(int(self.batch_size), len(rows)), device)
+        counted = np.flatnonzero(weights > 0)
+        images, weights = images.take(counted), weights[counted]
+        codes = labels.codes[counted]
+        _refuse_memory(graph, min(int(self.batch_size), len(images)), device)
         with prepared(images, graph, self.memory_limit, self.threads) as ready:
+            places, merged, digest = merge_repeats(ready.keys(), codes, weights)
+            labels = replace(labels, codes=codes[places])
+            merged = merged * class_weights(self.class_weight, labels, merged)[labels.codes]
+            merged = merged / merged.mean()
             if not given:
-                graph = standardised(graph, ready, np.arange(len(ready)))
+                graph = standardised(graph, ready, places)
                 ready.spec = graph.input
             graph = graph.with_weights(initial_weights(graph, seed))
-            training, held, scratch = self._parts(ready, images, graph, labels, merged, seed)
+            training, held = Rows(ready, places, labels.codes, merged), None
             if validation_data is not None:
                 held = self._held_out(validation_data, graph, labels.classes)
+            elif self.validation is not None and session.first_epoch == 0:
+                chosen = split_validation(labels.codes, float(self.validation), seed)
+                training, held = training[~chosen], training[chosen]
             recipe = self._recipe(seed)
             task = ClassificationTask(
                 training, held, len(labels.classes), recipe, _score_batch(graph)
@@ -408,38 +413,12 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
                     error.model = self
                 raise
             finally:
-                for part in scratch:
-                    part.close()
                 if validation_data is not None and held is not None:
                     held.images.close()
         self._settle(executor, graph, labels, result, seed, device, session)
         if not session.fresh_optimiser:
             self._runtime.optimiser_state = executor.optimiser_state()
         return self
-
-    def _parts(
-        self,
-        ready: Any,
-        images: ImageSet,
-        graph: Graph,
-        labels: Labels,
-        weights: np.ndarray,
-        seed: int,
-    ) -> tuple[Rows, Rows | None, list[Any]]:
-        """Split into training and validation rows, where a share is to be held out."""
-        if self.validation is None:
-            return Rows(ready, labels.codes, weights), None, []
-        held = split_validation(labels.codes, float(self.validation), seed)
-        parts = [
-            prepared(images.take(np.flatnonzero(m)), graph, self.memory_limit, self.threads)
-            for m in (~held, held)
-        ]
-        codes = labels.codes
-        return (
-            Rows(parts[0], codes[~held], weights[~held]),
-            Rows(parts[1], codes[held], weights[held]),
-            parts,
-        )
 
     def _held_out(self, data: tuple[Any, Any], graph: Graph, classes: np.ndarray) -> Rows:
         if not isinstance(data, (tuple, list)) or len(data) != 2:
@@ -448,7 +427,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         self._check_channels(images, graph.input)
         labels = encode_labels(data[1], len(images), classes)
         ready = prepared(images, graph, self.memory_limit, self.threads)
-        return Rows(ready, labels.codes, np.ones(len(images)))
+        return Rows(ready, np.arange(len(images)), labels.codes, np.ones(len(images)))
 
     def _loop(
         self,
