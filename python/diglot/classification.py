@@ -84,7 +84,10 @@ def _sorted_unique(values: np.ndarray) -> np.ndarray:
 
 
 def _has_missing(y: Any) -> bool:
-    return isinstance(y, (list, tuple)) and any(v is None for v in y)
+    if not isinstance(y, (list, tuple)):
+        return False
+    # numpy would spell them as text among texts
+    return any(v is None or (isinstance(v, float) and v != v) for v in y)
 
 
 def _refuse_missing(missing: np.ndarray) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -718,8 +719,6 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         return storage.write_file(path, self.network_.weights, self._metadata())
 
     def _metadata(self) -> dict[str, Any]:
-        from diglot import __version__
-
         settings = {
             k: v
             for k, v in ((k, _jsonable(v)) for k, v in self.get_params(deep=False).items())
@@ -729,7 +728,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         names = getattr(self, "feature_names_in_", None)
         return {
             "kind": _KIND,
-            "diglot": __version__,
+            "diglot": sys.modules["diglot"].__version__,  # the root is a room above
             "graph": self.network_.to_dict(),
             "network": self.network if isinstance(self.network, str) else None,
             "classes": {
@@ -907,9 +906,7 @@ def _is_table(X: Any) -> bool:
     if isinstance(X, ImageSet):
         return False
     if isinstance(X, pd.DataFrame):
-        return "image" not in X.columns and (
-            X.shape[1] != 1 or pd.api.types.is_numeric_dtype(X.dtypes.iloc[0])
-        )
+        return "image" not in X.columns and all(map(pd.api.types.is_numeric_dtype, X.dtypes))
     if hasattr(X, "toarray") or (hasattr(X, "dtype") and getattr(X, "ndim", 0) in (0, 2)):
         return True
     if isinstance(X, pd.Series) or hasattr(X, "ndim"):

@@ -228,7 +228,7 @@ class _Loop:
         if self.checkpoints:
             self._save()
 
-    def _judge(self, record: Mapping[str, float]) -> None:
+    def _judge(self, record: dict[str, float]) -> None:
         """Keep the weights if they are the best so far, and stop if that was long ago."""
         state, plan = self.state, self.plan
         if plan.monitor is not None and plan.monitor not in record:
@@ -237,8 +237,11 @@ class _Loop:
                 + ", ".join(k for k in record if k not in ("epoch", "seconds"))
             )
         if plan.monitor is None or self._is_best(record[plan.monitor]):
-            state.best, state.best_epoch = self.executor.weights(), int(record["epoch"])
-            state.waited = 0
+            weights = self.executor.weights()
+            # The epoch's last step may have spoilt what its losses do not show.
+            if not all(np.isfinite(w).all() for w in weights.values()):
+                self._diverged(record | {"loss": math.nan})
+            state.best, state.best_epoch, state.waited = weights, int(record["epoch"]), 0
         else:
             state.waited += 1
         if plan.patience is not None and state.waited >= plan.patience:
@@ -251,8 +254,10 @@ class _Loop:
         return not earlier or sign * value > max(sign * v for v in earlier)
 
     def _check_finite(self, record: Mapping[str, float]) -> None:
-        if math.isfinite(record["loss"]):
-            return
+        if not math.isfinite(record["loss"]):
+            self._diverged(record)
+
+    def _diverged(self, record: Mapping[str, float]) -> None:
         state = self.state
         kept = ""
         if state.best is not None:
@@ -262,7 +267,7 @@ class _Loop:
         raise DivergedError(
             f"the loss became {record['loss']} in epoch {int(record['epoch'])} with "
             f"learning_rate={rate:g}; try learning_rate={rate / 10:g} or clip_norm=1{kept}",
-            history=state.history,
+            history=[r for r in state.history if r["epoch"] < record["epoch"]],
         )
 
     def _means(self, steps: int) -> dict[str, float]:
