@@ -121,7 +121,9 @@ callback_function <- function(callbacks, call = NULL) {
       error = function(error) {
         the$callback_error <- error
         "failed"
-      }
+      },
+      # Left to itself, an interrupt would jump out of R through Python's frames.
+      interrupt = function(interrupt) "interrupted"
     )
   }
 }

@@ -179,6 +179,8 @@ def _callback(function: Callable[[dict[str, Any]], Any]) -> Callable[..., Any]:
         answer = function({name: _plain(value) for name, value in record.items()})
         if answer == "failed":
             raise CallbackError
+        if answer == "interrupted":
+            raise KeyboardInterrupt
         return answer != "stop"
 
     return on_epoch
