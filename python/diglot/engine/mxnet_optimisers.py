@@ -69,6 +69,9 @@ class Updater:
     def _sgd(self, name: str, weight: Any, gradient: Any, rate: float, scale: float) -> None:
         nd, decay = self._mx.nd, self._decay[name]
         if self._moments:
+            if decay:
+                # Not the operator's wd: in place, it decays the momentum by the weight after.
+                gradient += weight * (decay / scale)
             nd.nag_mom_update(
                 weight,
                 gradient,
@@ -76,7 +79,7 @@ class Updater:
                 out=weight,
                 lr=rate,
                 momentum=self._rule.momentum,
-                wd=decay,
+                wd=0.0,
                 rescale_grad=scale,
             )
         else:
