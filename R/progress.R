@@ -112,9 +112,9 @@ callback_function <- function(callbacks, call = NULL) {
     })
   })
   function(row) {
-    row <- tibble::as_tibble(lapply(row, function(value) value %||% NA))
     tryCatch(
       {
+        row <- tibble::as_tibble(lapply(row, function(value) value %||% NA))
         answers <- lapply(callbacks, function(callback) callback(row))
         if (any(vapply(answers, isFALSE, NA))) "stop" else "go on"
       },

@@ -172,11 +172,28 @@ def _recipe(recipe: Mapping[str, Any]) -> Any:
     return diglot.network(recipe["name"], **settings)
 
 
+def _ask(function: Callable[..., Any], event: Mapping[str, Any]) -> Any:
+    """Call an R function. It answers its own errors, so what still comes through is an interrupt.
+
+    reticulate turns one that falls between Python and the function's own handlers into a
+    RuntimeError without words.
+    """
+    try:
+        return function(event)
+    except RuntimeError as reason:
+        raise KeyboardInterrupt from reason
+
+
+def _listener(progress: Any) -> Any:
+    """Return what hears of the progress: R's function, or whether there is any."""
+    return functools.partial(_ask, progress) if callable(progress) else progress
+
+
 def _callback(function: Callable[[dict[str, Any]], Any]) -> Callable[..., Any]:
     """Wrap the one R function that stands for all of R's callbacks."""
 
     def on_epoch(record: Mapping[str, Any]) -> bool:
-        answer = function({name: _plain(value) for name, value in record.items()})
+        answer = _ask(function, {name: _plain(value) for name, value in record.items()})
         if answer == "failed":
             raise CallbackError
         if answer == "interrupted":
@@ -338,7 +355,7 @@ def fit(
     model = diglot.ImageClassifier(
         **_settings(settings, list(y.categories)),
         callbacks=None if callback is None else [_callback(callback)],
-        verbose=progress,
+        verbose=_listener(progress),
     )
     model.fit(
         _images(images),
@@ -375,7 +392,7 @@ def update(
     """Train a model on, from the bytes of its file: the fit that R holds stays as it was."""
     model = diglot.loads(bytes(data))
     model.set_params(
-        callbacks=None if callback is None else [_callback(callback)], verbose=progress
+        callbacks=None if callback is None else [_callback(callback)], verbose=_listener(progress)
     )
     model.update(
         _images(images),
