@@ -19,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from diglot.engine.mxnet import physical_cores
+
 BATCH = 64
 MODULES = {"diglot": "mxnet", "PyTorch": "torch"}
 
@@ -29,8 +31,6 @@ def data(images: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def run_diglot(images: int, epochs: int) -> dict[str, object]:
-    import mxnet
-
     from diglot import ImageClassifier
     from diglot.engine import mxnet as engine
 
@@ -38,7 +38,7 @@ def run_diglot(images: int, epochs: int) -> dict[str, object]:
     model = ImageClassifier("lenet", epochs=epochs, batch_size=BATCH, seed=1, device="cpu")
     model.set_params(verbose=False).fit(x, y)
     rates = model.history_["images_per_second"].tolist()
-    return {"version": f"MXNet {mxnet.__version__}", "threads": engine.threads(), "rates": rates}
+    return {"version": f"MXNet {engine.version()}", "threads": engine.threads(), "rates": rates}
 
 
 def run_pytorch(images: int, epochs: int) -> dict[str, object]:
@@ -84,7 +84,9 @@ def processor() -> str:
 
 def in_its_own_process(name: str, images: int, epochs: int) -> dict[str, object]:
     command = [sys.executable, __file__, "--one", name, str(images), str(epochs)]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True)
+    # Both get as many threads as diglot would take by itself.
+    environment = {"OMP_NUM_THREADS": str(physical_cores()), **os.environ}
+    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return json.loads(answer.stdout.splitlines()[-1])
 
 
