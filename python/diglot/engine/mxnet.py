@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import os
 import warnings
 from collections.abc import Iterator
@@ -62,6 +63,22 @@ def physical_cores() -> int:
     return max(1, len(cores))
 
 
+def _environment() -> dict[str, str]:
+    """Return the settings that MXNet reads while it is loaded; what the user has set goes first."""
+    settings = {"OMP_NUM_THREADS": str(physical_cores()), "MXNET_SUBGRAPH_VERBOSE": "0"}
+    if not _is_built_for_gpus():
+        # On a CPU, MXNet's scheduler thread only puts OpenMP's threads to sleep between operators
+        # (LeNet trains at half the speed with it); its choice of which operators to run on
+        # several threads goes by times that it measures while it is loaded.
+        settings |= {"MXNET_ENGINE_TYPE": "NaiveEngine", "MXNET_USE_OPERATOR_TUNING": "0"}
+    return settings
+
+
+def _is_built_for_gpus() -> bool:
+    names = (d.metadata["Name"] or "" for d in importlib.metadata.distributions())
+    return any(name.lower().startswith("mxnet-cu") for name in names)
+
+
 @cache
 def load() -> ModuleType:
     """Import MXNet, once, with the number of threads set before.
@@ -71,8 +88,8 @@ def load() -> ModuleType:
     MissingPackageError
         If it is not installed or cannot be loaded.
     """
-    os.environ.setdefault("OMP_NUM_THREADS", str(physical_cores()))
-    os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
+    for name, value in _environment().items():
+        os.environ.setdefault(name, value)
     try:
         with warnings.catch_warnings(), _numpy_aliases():
             warnings.simplefilter("ignore")
@@ -86,7 +103,27 @@ def load() -> ModuleType:
         raise MissingPackageError(
             f"MXNet is installed but does not load: {error}; see check_setup() for what is missing"
         ) from error
+    with _standard_error_closed():
+        module.nd.waitall()  # its engine starts here, and would announce itself
     return module
+
+
+@contextmanager
+def _standard_error_closed() -> Iterator[None]:
+    """Keep what C++ writes to standard error to itself, for as short a time as can be."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is none
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def version() -> str:
