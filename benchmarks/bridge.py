@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-CASES = {"digits": 10, "colour": 2}  # epochs
+CASES = {"digits": 10, "colour": 10}  # epochs
 
 IN_R = r"""
 suppressPackageStartupMessages(library(diglot))

@@ -19,6 +19,8 @@ import numpy as np
 import diglot
 from diglot.errors import DiglotError, DivergedError, InterruptedFitWarning
 
+_IMAGES_TURNED = 16  # at a time, from column-major to row-major
+
 _WHOLE = (
     "size",
     "channels",
@@ -104,12 +106,15 @@ def _array(item: Mapping[str, Any]) -> np.ndarray:
         pixels = np.asarray(data).reshape(shape, order="F")
         # R's integers are 8-bit pixels (it has checked the range), its doubles are numbers.
         dtype = np.uint8 if pixels.dtype.kind == "i" else np.float32
-    # R may free its memory while a thread still reads: always a copy, first as it lies in R's
-    # memory, as reordering what has become smaller is twice as fast.
-    pixels = pixels.astype(dtype, order="K", copy=True)
     if item["axis"] == "last":
         pixels = np.moveaxis(pixels, -1, 0)
-    return np.ascontiguousarray(pixels)
+    # R may free its memory while a thread still reads: always a copy. A few images at a time fit
+    # into the processor's cache, where turning them around is up to three times as fast.
+    copy = np.empty(pixels.shape, dtype)
+    for start in range(0, len(pixels), _IMAGES_TURNED):
+        some = slice(start, start + _IMAGES_TURNED)
+        copy[some] = pixels[some].astype(dtype, order="K")
+    return copy
 
 
 def _images(payload: Mapping[str, Any]) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from diglot.errors import InputError, ModelFileError
-from diglot.operators import OPERATORS, Attrs, Shape, Slot
+from diglot.operators import OPERATORS, Attrs, Shape, Slot, parse
 from diglot.seeds import stream
 
 _MXNET_VERSION = 10901  # the format's version; 1.9.1 and 2.0 both read it
@@ -122,7 +122,8 @@ class Node:
 class Parameter:
     """A learned array or a kept statistic.
 
-    ``init`` is the rule of its first values: "he", "xavier", "zeros" or "ones".
+    ``init`` is the rule of its first values: "he", "xavier", "normal", "zeros", "ones", or a
+    number as text.
     ``group`` is the layer group (stage) that it belongs to.
     """
 
@@ -149,6 +150,7 @@ class Parameter:
         return self.kind == "weight"
 
 
+_KINDS = ("weight", "bias", "scale", "shift")
 _DEFAULT_INIT = {"weight": "xavier", "scale": "ones", "variance": "ones"}
 
 
@@ -156,6 +158,18 @@ def _parameter(node: Node, slot: Slot, layer: str) -> Parameter:
     init = node.attrs.get("__diglot_init__") or _DEFAULT_INIT.get(slot.kind, "zeros")
     group = node.attrs.get("__diglot_group__", "all")
     return Parameter(node.name, slot.shape, slot.kind, init, group, layer)
+
+
+def _free_parameter(node: Node) -> Parameter | None:
+    """Return the parameter that stands for itself, not for an operator's slot; if it is one."""
+    kind = node.attrs.get("__diglot_kind__")
+    if kind is None:
+        return None
+    shape = parse(node.attrs.get("__shape__"))
+    whole = isinstance(shape, tuple) and all(type(side) is int and side > 0 for side in shape)
+    if not whole or kind not in _KINDS:
+        raise ModelFileError(f"the parameter {node.name!r} has a damaged shape or kind")
+    return _parameter(node, Slot("", shape, kind), node.name)
 
 
 def _apply(
@@ -255,6 +269,9 @@ class Graph:
         for node in self.nodes:
             if node.is_variable:
                 shapes.append([(_BATCH, *inputs[node.name])] if node.name in inputs else [])
+                if (free := _free_parameter(node)) and node.name not in inputs:
+                    parameters[node.name] = free
+                    shapes[-1] = [free.shape]
                 continue
             outputs, slots = _infer_node(node, self.nodes, shapes)
             shapes.append(outputs)
@@ -342,7 +359,7 @@ class Graph:
                 continue
             rule, count = OPERATORS[node.op], _data_inputs(node)
             data = [shapes[i][o] for i, o in node.inputs[:count]]
-            mine = [self.nodes[i].name for i, _ in node.inputs[count:]]
+            mine = [self.nodes[i].name for i, _ in node.inputs if self.nodes[i].name in parameters]
             rows.append(
                 {
                     "layer": node.name,
@@ -734,6 +751,30 @@ class Builder:
         self._shapes.append(outputs)
         return Tensor(len(self._nodes) - 1, 0, outputs[0][1:])
 
+    def parameter(self, name: str, shape: Shape, kind: str = "weight", init: str = "") -> Tensor:
+        """Add a learned array that is no operator's own, such as a position embedding.
+
+        Parameters
+        ----------
+        name : str
+            The parameter's name.
+        shape : tuple of int
+            Its whole shape: it has no batch in front, so it goes into ``broadcast_`` operators.
+        kind : {"weight", "bias", "scale", "shift"}
+            Its role: only weights decay.
+        init : str, optional
+            The rule for its first values; see :class:`Parameter`.
+        """
+        attrs = {
+            "__dtype__": "0",
+            "__shape__": str(tuple(shape)),
+            "__diglot_group__": self._group,
+            "__diglot_kind__": kind,
+        }
+        if init:
+            attrs["__diglot_init__"] = init
+        return Tensor(self._variable(name, tuple(shape), attrs), 0, tuple(shape)[1:])
+
     def graph(self, name: str, *outputs: Tensor, features: Tensor | None = None) -> Graph:
         """Return what was built, ending in ``outputs``."""
         ends = self._nodes[features.node].name if features else ""
@@ -775,7 +816,8 @@ def initial_weights(graph: Graph, seed: int) -> dict[str, np.ndarray]:
     Notes
     -----
     "he": normal with variance 2 / fan-in (He et al., 2015); "xavier": uniform with variance
-    2 / (fan-in + fan-out) (Glorot and Bengio, 2010).
+    2 / (fan-in + fan-out) (Glorot and Bengio, 2010); "normal": normal with standard deviation
+    0.02, cut at two of them (as ViT and ConvNeXt have it); a number: that constant.
     """
     have = graph.weights or {}
     return {
@@ -788,6 +830,9 @@ def _first_values(parameter: Parameter, seed: int) -> np.ndarray:
     shape = parameter.shape
     if parameter.init in ("zeros", "ones"):
         return getattr(np, parameter.init)(shape, np.float32)
+    constant = _number(parameter.init)
+    if constant is not None:
+        return np.full(shape, constant, np.float32)
     field = math.prod(shape[2:])
     fan_in, fan_out = math.prod(shape[1:]), shape[0] * field
     generator = stream(seed, f"initial {parameter.name}")
@@ -796,4 +841,15 @@ def _first_values(parameter: Parameter, seed: int) -> np.ndarray:
     if parameter.init == "xavier":
         bound = math.sqrt(6 / (fan_in + fan_out))
         return generator.uniform(-bound, bound, shape).astype(np.float32)
+    if parameter.init == "normal":
+        values = generator.normal(0, 0.02, shape)
+        return np.clip(values, -0.04, 0.04).astype(np.float32)
     raise ModelFileError(f"{parameter.name!r} has the unknown initial rule {parameter.init!r}")
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

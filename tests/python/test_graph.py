@@ -453,3 +453,38 @@ def test_an_unknown_rule_for_first_values_is_refused():
     text = graph.to_json().replace('"__diglot_init__":"he"', '"__diglot_init__":"magic"')
     with pytest.raises(DiglotError, match="magic"):
         initial_weights(Graph.from_json(text, graph.input), 1)
+
+
+def test_free_parameters_are_learned_and_kept_in_the_file(mx):
+    b = Builder(InputSpec(4, 6, 3))
+    x = b.add("Flatten", b.data, name="flat")
+    scale = b.parameter("layer_scale", (1, 72), "scale", init="0.5")
+    x = b.add("broadcast_mul", x, scale, name="scaled")
+    shift = b.parameter("position", (1, 72), "weight", init="normal")
+    x = b.add("broadcast_add", x, shift, name="shifted")
+    graph = b.graph("free", b.add("FullyConnected", x, name="dense", num_hidden=2))
+    assert_mxnet_agrees(mx, graph)
+    assert [p.decays for p in graph.parameters.values()] == [False, True, True, False]
+    assert sum(row["parameters"] for row in graph.layers()) == graph.parameter_count == 290
+    values = initial_weights(graph, 3)
+    assert np.all(values["layer_scale"] == 0.5)
+    assert 0.01 < values["position"].std() < 0.03
+    assert np.abs(values["position"]).max() <= 0.04
+    again = Graph.from_json(graph.to_json(), graph.input)
+    assert again.parameters == graph.parameters
+    weights = random_weights(graph)
+    images = np.random.default_rng(0).normal(size=(2, 3, 4, 6)).astype(np.float32)
+    flat = images.reshape(2, 72)
+    flat = flat * weights["layer_scale"] + weights["position"]
+    want = flat @ weights["dense_weight"].T + weights["dense_bias"]
+    assert np.allclose(forward(mx, graph, weights, images), want, atol=1e-5)
+
+
+def test_a_damaged_free_parameter_is_refused():
+    b = Builder(InputSpec(2, 2, 1))
+    x = b.add("Flatten", b.data, name="flat")
+    x = b.add("broadcast_add", x, b.parameter("free", (1, 4)), name="sum")
+    text = b.graph("free", x).to_json()
+    for damaged in (text.replace("(1, 4)", "(1, -4)"), text.replace('"weight"', '"wait"')):
+        with pytest.raises(ModelFileError, match="free"):
+            Graph.from_json(damaged, b.spec)
