@@ -29,6 +29,7 @@ ROOMS = [
     "graph",
     "engine",
     "networks",
+    "weights",
     "datasets",
     "images",
     "augment",

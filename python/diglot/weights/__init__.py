@@ -1,0 +1,1 @@
+"""Weights from elsewhere: readers of files, tables of names, and ``pretrained()``."""

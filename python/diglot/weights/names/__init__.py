@@ -1,0 +1,98 @@
+"""How other libraries name the weights of our networks: readable tables, one file a family."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from diglot.graph import Graph, Parameter
+from diglot.weights.names import resnet
+from diglot.weights.names.tables import Arrays, Layout
+
+# By family, and by the library whose names they are.
+LAYOUTS: dict[str, Mapping[str, Layout]] = {
+    "resnet": resnet.LAYOUTS,
+}
+
+# What a layer's parameters are called: by MXNet's operators, and by all the other libraries.
+_ENDINGS = {
+    "weight": "weight",
+    "gamma": "weight",
+    "bias": "bias",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_var": "running_var",
+}
+
+
+@dataclass(frozen=True)
+class Translation:
+    """Tensors of a file by our parameters' names, and which of them are which.
+
+    Attributes
+    ----------
+    style : str
+        Whose names the file has.
+    arrays : dict of str to ndarray
+        What fits a parameter by name, of whatever shape.
+    skipped : list of str
+        Names, in the layout's words, that no parameter has.
+    missing : list of str
+        Parameters that no tensor is for.
+    """
+
+    style: str
+    arrays: dict[str, np.ndarray]
+    skipped: list[str]
+    missing: list[str]
+
+
+def translate(graph: Graph, family: str, arrays: Arrays) -> Translation:
+    """Bring a file's tensors to our names, by the layout that finds the most parameters.
+
+    Parameters
+    ----------
+    graph : Graph
+        The network that the tensors are for.
+    family : str
+        Its family in the catalogue.
+    arrays : mapping of str to ndarray
+        What a reader returned.
+
+    Returns
+    -------
+    Translation
+
+    Examples
+    --------
+    >>> from diglot import network
+    >>> net = network("resnet18", classes=2)
+    >>> found = translate(net, "resnet", {"fc.bias": np.zeros(2), "epoch": np.zeros(1)})
+    >>> list(found.arrays), found.skipped, len(found.missing)
+    (['head_bias'], ['epoch'], 101)
+    """
+    wanted = {_their_name(p): p.name for p in graph.parameters.values()}
+    layouts: dict[str, Layout] = {**LAYOUTS.get(family, {}), "diglot": _own}
+    found = [_matched(style, layout(arrays), wanted) for style, layout in layouts.items()]
+    return max(found, key=lambda t: len(t.arrays))
+
+
+def _own(arrays: Arrays) -> dict[str, np.ndarray]:
+    """Take our own names, as diglot's model files have them."""
+    return dict(arrays)
+
+
+def _their_name(parameter: Parameter) -> str:
+    if parameter.name == parameter.layer:  # a parameter that is no operator's
+        return parameter.name
+    return f"{parameter.layer}.{_ENDINGS[parameter.name.removeprefix(parameter.layer + '_')]}"
+
+
+def _matched(style: str, arrays: Arrays, wanted: Mapping[str, str]) -> Translation:
+    by_ours = {name: name for name in wanted.values()} | wanted
+    taken = {by_ours[name]: array for name, array in arrays.items() if name in by_ours}
+    skipped = [name for name in arrays if name not in by_ours]
+    missing = [name for name in wanted.values() if name not in taken]
+    return Translation(style, taken, skipped, missing)
