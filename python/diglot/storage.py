@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import math
 import os
@@ -18,11 +19,11 @@ import secrets
 import stat
 import struct
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 
 from diglot.errors import DiglotError, InputError, ModelFileError
@@ -31,6 +32,7 @@ FORMAT = 1
 """The newest version of the file format; a file with a higher one is refused."""
 
 _KEY = "diglot"
+_LONGEST_HEADER = 100_000_000  # the limit of the format's own library
 
 # The element types that NumPy and safetensors share, by their names in the file.
 _DTYPES = {
@@ -133,18 +135,8 @@ def decode(
     diglot.errors.ModelFileError: notes.txt is not a safetensors file, or it is damaged ...
     """
     data = data if isinstance(data, bytes) else bytes(data)
-    try:
-        # The library checks the header, the offsets (in range, no overlap, no gap) and the sizes.
-        entries = safetensors.deserialize(data)
-    except safetensors.SafetensorError as error:
-        raise ModelFileError(
-            f"{name} is not a safetensors file, or it is damaged ({error}); "
-            "copy it again from its source, or save the model again."
-        ) from None
-    metadata = _metadata(data, name, require_metadata)
-    # The library answers in random order.
-    tensors = {key: _array(key, entry, name) for key, entry in sorted(entries, key=lambda e: e[0])}
-    return tensors, metadata
+    with io.BytesIO(data) as file:
+        return _read(file, len(data), name, require_metadata)
 
 
 def write_file(
@@ -262,10 +254,13 @@ def read_file(
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             raise ValueError("it is not a regular file")
-        data = Path(path).read_bytes()
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            return _read(file, size, str(path), require_metadata)
+    except ModelFileError:
+        raise
     except (OSError, ValueError) as error:
         raise ModelFileError(f"{path} cannot be read: {_fix(error, path)}") from error
-    return decode(data, str(path), require_metadata=require_metadata)
 
 
 def fingerprint(tensors: Mapping[str, np.ndarray]) -> str:
@@ -350,12 +345,110 @@ def _no_constant(text: str) -> None:
     raise ValueError(f"{text} is not JSON")
 
 
-def _metadata(data: bytes, name: str, required: bool) -> dict[str, Any]:
-    """Read the metadata from a header that the library has accepted."""
-    (length,) = struct.unpack_from("<Q", data)
+@dataclass(frozen=True)
+class _Entry:
+    """A tensor as the header tells of it; ``start`` and ``stop`` count from the header's end."""
+
+    name: str
+    code: str
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+
+def _read(
+    file: BinaryIO, size: int, name: str, require_metadata: bool
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read a file of ``size`` bytes tensor by tensor; the header is checked whole before."""
     try:
-        header = json.loads(data[8 : 8 + length], object_pairs_hook=_unique)
-        text = (header.get("__metadata__") or {}).get(_KEY)
+        header, begin = _header(file, size)
+        entries = _entries(header, size - begin)
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(
+            f"{name} is not a safetensors file, or it is damaged ({error}); "
+            "copy it again from its source, or save the model again."
+        ) from None
+    metadata = _metadata(header, name, require_metadata)
+    file.seek(begin)
+    tensors = {entry.name: _tensor(file, entry, name) for entry in entries}
+    return dict(sorted(tensors.items())), metadata
+
+
+def _header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
+    """Return the header, and where the tensors' bytes begin."""
+    start = file.read(8)
+    if len(start) < 8:
+        raise ValueError("it is shorter than any such file")
+    (length,) = struct.unpack("<Q", start)
+    if length > min(size - 8, _LONGEST_HEADER):
+        raise ValueError(f"its header would have {length} bytes")
+    header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_unique)
+    if not isinstance(header, dict):
+        raise ValueError("its header is not an object")
+    return header, 8 + length
+
+
+def _entries(header: Mapping[str, Any], room: int) -> list[_Entry]:
+    """Check that the tensors fill ``room`` bytes without gap or overlap; give them in order."""
+    entries = [_entry(key, told) for key, told in header.items() if key != "__metadata__"]
+    entries.sort(key=lambda entry: (entry.start, entry.stop))
+    end = 0
+    for entry in entries:
+        if entry.start != end:
+            raise ValueError(f"tensor {entry.name!r} begins at byte {entry.start}, not at {end}")
+        end = entry.stop
+    if end != room:
+        raise ValueError(f"its tensors need {end} bytes, and {room} are there")
+    return entries
+
+
+def _entry(key: str, told: Any) -> _Entry:
+    key.encode("utf-8")  # half a surrogate pair is no text and could not be saved again
+    try:
+        code, shape, (start, stop) = told["dtype"], told["shape"], told["data_offsets"]
+        whole = all(type(n) is int and 0 <= n < 2**63 for n in (*shape, start, stop))
+    except (KeyError, TypeError, ValueError):
+        whole = False
+    if not whole or not isinstance(code, str) or not isinstance(shape, list):
+        raise ValueError(f"the entry of tensor {key!r} is damaged")
+    if code not in _DTYPES and code != "BF16":
+        raise ValueError(f"the element type {code!r} of tensor {key!r} is unknown here")
+    itemsize = _DTYPES[code].itemsize if code in _DTYPES else 2
+    if math.prod(shape) * itemsize != stop - start:
+        raise ValueError(
+            f"tensor {key!r} of shape {tuple(shape)} and type {code} needs "
+            f"{math.prod(shape) * itemsize} bytes, and has {stop - start}"
+        )
+    return _Entry(key, code, tuple(shape), start, stop)
+
+
+def _tensor(file: BinaryIO, entry: _Entry, name: str) -> np.ndarray:
+    """Read the next tensor, straight into its memory."""
+    # NumPy lacks "bfloat", which is the upper half of a float32.
+    dtype = _DTYPES.get(entry.code, _DTYPES["U16"])
+    try:
+        array = np.empty(entry.shape, dtype)
+        read = file.readinto(array.reshape(-1).view(np.uint8))
+        if read != entry.stop - entry.start:
+            raise ValueError("the file ends before it does")
+    except (ValueError, MemoryError) as error:
+        raise ModelFileError(
+            f"{name}: tensor {entry.name!r} of shape {entry.shape} cannot be read ({error}); "
+            "convert or save the file again."
+        ) from None
+    if entry.code == "BF16":
+        bits = array.reshape(-1).astype("<u4") << 16
+        return bits.view("<f4").reshape(entry.shape)
+    return array
+
+
+def _metadata(header: Mapping[str, Any], name: str, required: bool) -> dict[str, Any]:
+    """Read diglot's own metadata from a header."""
+    try:
+        texts = header.get("__metadata__") or {}
+        if not isinstance(texts, dict) or not all(isinstance(t, str) for t in texts.values()):
+            raise ValueError("it is not text by name")
+        text = texts.get(_KEY)
         if text is None:
             if required:
                 raise ModelFileError(
@@ -371,7 +464,7 @@ def _metadata(data: bytes, name: str, required: bool) -> dict[str, Any]:
             raise ValueError(f"the format version is {version!r}")
     except ModelFileError:
         raise
-    except (ValueError, RecursionError, AttributeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ModelFileError(
             f"{name} is damaged: its metadata cannot be read ({error}); "
             "copy it again from its source, or save the model again."
@@ -382,25 +475,6 @@ def _metadata(data: bytes, name: str, required: bool) -> dict[str, Any]:
             "install a newer diglot to read it."
         )
     return metadata
-
-
-def _array(key: str, entry: Mapping[str, Any], name: str) -> np.ndarray:
-    code, shape, data = entry["dtype"], entry["shape"], entry["data"]
-    try:
-        if code == "BF16":
-            # The upper half of a float32.
-            bits = np.frombuffer(data, "<u2") if data else np.empty(0, "<u2")
-            return (bits.astype("<u4") << 16).view("<f4").reshape(shape)
-        dtype = _DTYPES[code]
-        array = np.frombuffer(data, dtype) if data else np.empty(0, dtype)
-        return array.reshape(shape)
-    except KeyError:
-        problem = f"its element type {code} is unknown here"
-    except (ValueError, OverflowError, TypeError) as error:
-        problem = str(error)
-    raise ModelFileError(
-        f"{name}: tensor {key!r} cannot be read ({problem}); convert or save the file again."
-    )
 
 
 def _write_atomically(target: Path, data: bytes) -> None:
