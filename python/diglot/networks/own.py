@@ -16,7 +16,7 @@ import numpy as np
 
 from diglot.errors import InputError, ModelFileError
 from diglot.graph import Graph, InputSpec, Node, read_symbol
-from diglot.operators import OPERATORS
+from diglot.operators import OPERATORS, Shape
 
 _LARGEST_FILE = 256 * 2**20  # symbol JSON of the largest known networks is a few megabytes
 
@@ -58,18 +58,60 @@ def own_network(given: Any, spec: InputSpec) -> Graph:
     431080
     """
     text, name, values = _symbol_of(given)
-    nodes, heads = read_symbol(text)
-    bare = Graph(name, nodes, heads, spec).without_prediction()
-    bare = replace(bare, nodes=_with_layers(_with_data(bare.nodes, name)))
-    _ = bare.parameters  # an input that does not fit, or an unknown operator, is refused here
-    at = bare.index_of(bare.head)
-    graph = replace(bare, features=bare.nodes[bare.nodes[at].inputs[0][0]].name)
+    graph = foreign_network(text, spec, name, {n: v.shape for n, v in values.items()})
     fitting = {
         n: values[n]
         for n, p in graph.parameters.items()
         if n in values and values[n].shape == p.shape
     }
     return replace(graph, weights=fitting) if fitting else graph
+
+
+def foreign_network(
+    text: str, spec: InputSpec, name: str, shapes: Mapping[str, Shape] | None = None
+) -> Graph:
+    """Return a symbol's JSON as a graph with a backbone and a head, without its softmax.
+
+    Parameters
+    ----------
+    text : str
+        JSON of any MXNet from 0.7 on.
+    spec : InputSpec
+        What the network's one input looks like.
+    name : str
+        What to call it.
+    shapes : mapping of str to tuple of int, optional
+        Of the arrays that come with the symbol. A variable that is no layer's own, such as a
+        constant that is added, is a parameter if its shape is here, and else the image.
+
+    Returns
+    -------
+    Graph
+        Without weights.
+
+    Raises
+    ------
+    InputError, ModelFileError
+        See `own_network`.
+    """
+    nodes, heads = _with_statistics(*read_symbol(text))
+    bare = Graph(name, nodes, heads, spec).without_prediction()
+    return with_backbone(replace(bare, nodes=_with_data(bare.nodes, name, shapes or {})))
+
+
+def with_backbone(graph: Graph) -> Graph:
+    """Divide a graph's parameters into the groups "backbone" and "head", its last layer.
+
+    The features are what the head takes, before the dropout that may be in front of it: that
+    belongs to the head's training.
+    """
+    marked = replace(graph, nodes=_with_layers(graph.nodes))
+    _ = marked.parameters  # an input that does not fit, or an unknown operator, is refused here
+    node = marked.nodes[marked.index_of(marked.head)]
+    source = marked.nodes[node.inputs[0][0]]
+    while source.op == "Dropout":
+        source = marked.nodes[source.inputs[0][0]]
+    return replace(marked, features=source.name)
 
 
 def _symbol_of(given: Any) -> tuple[str, str, Mapping[str, np.ndarray]]:
@@ -132,35 +174,61 @@ def _values(block: Any) -> dict[str, np.ndarray]:
     return values
 
 
-def _with_data(nodes: Sequence[Node], name: str) -> tuple[Node, ...]:
-    """Rename the network's one input to ``data``."""
-    inputs = {}
+def _with_statistics(
+    nodes: Sequence[Node], heads: Sequence[tuple[int, int]]
+) -> tuple[tuple[Node, ...], tuple[tuple[int, int], ...]]:
+    """Add the variables of batch normalisations' statistics, which JSON before MXNet 0.9 lacks."""
+    place: list[int] = []  # where each old node is now
+    whole: list[Node] = []
+    for node in nodes:
+        inputs = tuple((place[i], o) for i, o in node.inputs)
+        if node.op == "BatchNorm" and len(inputs) == 3:
+            for ending in ("moving_mean", "moving_var"):
+                inputs += ((len(whole), 0),)
+                whole.append(Node("null", f"{node.name}_{ending}", {}))
+        place.append(len(whole))
+        whole.append(replace(node, inputs=inputs))
+    return tuple(whole), tuple((place[i], o) for i, o in heads)
+
+
+def _with_data(nodes: Sequence[Node], name: str, shapes: Mapping[str, Shape]) -> tuple[Node, ...]:
+    """Rename the network's one input to ``data``, and mark parameters that are no layer's own."""
+    inputs, free = set(), set()
     for node in nodes:
         rule = OPERATORS.get(node.op)
         count = rule.data_inputs if rule else None
         for index, _ in node.inputs[:count]:
-            if nodes[index].is_variable:
-                inputs[index] = nodes[index].name
-    if len(inputs) > 1 and "data" in inputs.values():
-        others = [n for n in inputs.values() if n != "data"]
+            if nodes[index].is_variable and "__diglot_kind__" not in nodes[index].attrs:
+                (free if nodes[index].name in shapes else inputs).add(index)
+    names = sorted(nodes[i].name for i in inputs)
+    if len(inputs) > 1 and "data" in names:
+        other = next(n for n in names if n != "data")
         raise InputError(
-            f"network {name!r} uses {others[0]!r} beside the image, and diglot cannot tell its "
+            f"network {name!r} uses {other!r} beside the image, and diglot cannot tell its "
             "shape: give a network whose only input is the image"
         )
     if len(inputs) != 1:
         raise InputError(
-            f"network {name!r} must have one input, the image; it has {len(inputs)}: "
-            f"{sorted(inputs.values())}"
+            f"network {name!r} must have one input, the image; it has {len(inputs)}: {names}"
         )
-    ((at, _),) = inputs.items()
-    return tuple(replace(n, name="data") if i == at else n for i, n in enumerate(nodes))
+    changed = list(nodes)
+    for index in free:
+        attrs = {"__diglot_kind__": "weight", "__shape__": str(tuple(shapes[nodes[index].name]))}
+        changed[index] = replace(nodes[index], attrs=attrs)
+    (image,) = inputs
+    changed[image] = replace(nodes[image], name="data")
+    return tuple(changed)
+
+
+_OF_FREE_PARAMETERS = ("__diglot_kind__", "__shape__", "__diglot_init__")
 
 
 def _with_layers(nodes: Sequence[Node]) -> tuple[Node, ...]:
     """Mark the last layer's parameters as the head, and how convolutions' weights start.
 
     What the variables' attributes said before is dropped: shapes would contradict another number
-    of classes or input size, and rates and initialisers are the training's.
+    of classes or input size, and rates and initialisers are the training's. Only parameters that
+    are no layer's own keep their shapes, which nothing else tells.
     """
     heads = [i for i, n in enumerate(nodes) if n.op in ("FullyConnected", "Convolution")]
     head = max(heads, default=-1)
@@ -169,7 +237,9 @@ def _with_layers(nodes: Sequence[Node]) -> tuple[Node, ...]:
     marked = []
     for index, node in enumerate(nodes):
         if node.is_variable:
-            attrs = {"__dtype__": "0"}
+            free = "__diglot_kind__" in node.attrs
+            attrs = {k: node.attrs[k] for k in _OF_FREE_PARAMETERS if free and k in node.attrs}
+            attrs["__dtype__"] = "0"
             if node.name != "data":
                 attrs["__diglot_group__"] = "head" if index in of_head else "backbone"
             if index in he and index not in of_head:
