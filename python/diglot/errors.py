@@ -33,6 +33,12 @@ class ModelFileError(DiglotError, ValueError):
     kind = "model_file"
 
 
+class DownloadError(DiglotError, OSError):
+    """A model cannot be brought from the hub: not there, not allowed, or no connection."""
+
+    kind = "download"
+
+
 class DeviceError(DiglotError, RuntimeError):
     """The asked-for device is not there or has no engine build."""
 
@@ -60,16 +66,23 @@ class DivergedError(DiglotError, ArithmeticError):
         The estimator with the best weights that were seen before, if an epoch had ended.
     history : list of dict
         The epochs' records until then.
+    best_epoch : int
+        The epoch whose weights the model has.
     """
 
     kind = "diverged"
 
     def __init__(
-        self, message: str, model: Any = None, history: list[dict[str, float]] | None = None
+        self,
+        message: str,
+        model: Any = None,
+        history: list[dict[str, float]] | None = None,
+        best_epoch: int = 0,
     ) -> None:
         super().__init__(message)
         self.model = model
         self.history = history or []
+        self.best_epoch = best_epoch
 
 
 class InterruptedFitWarning(UserWarning):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -24,6 +24,7 @@ _MXNET_VERSION = 10901  # the format's version; 1.9.1 and 2.0 both read it
 _MOST_NODES = 100_000
 _BATCH = 2  # with which shapes are inferred: 1 would hide operators that mix a batch's images
 _PREDICTIONS = {"SoftmaxOutput", "softmax", "log_softmax", "SoftmaxActivation", "Softmax"}
+_BATCH_NORMS = {"BatchNorm", "_contrib_SyncBatchNorm"}
 _HEADS = {"FullyConnected", "Convolution"}
 
 
@@ -92,6 +93,21 @@ class InputSpec:
     def shape(self) -> Shape:
         """Channels, height and width, as the engine sees an image."""
         return (self.channels, self.height, self.width)
+
+    def with_channels(self, channels: int) -> InputSpec:
+        """Return the specification for another number of channels.
+
+        One channel has the average of the means and spreads, more repeat them in turn.
+        """
+        if channels == self.channels:
+            return self
+        if channels == 1:
+            mean, std = (np.mean(self.mean).item(),), (np.mean(self.std).item(),)
+        else:
+            turn = [i % self.channels for i in range(channels)]
+            mean = tuple(self.mean[i] for i in turn)
+            std = tuple(self.std[i] for i in turn)
+        return replace(self, channels=channels, mean=mean, std=std)
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> InputSpec:
@@ -304,6 +320,12 @@ class Graph:
         return self._inferred[1]
 
     @property
+    def inputs(self) -> list[str]:
+        """The names of the graph's inputs: ``data`` first where it is there."""
+        names = {n.name for n in self.nodes if n.is_variable}
+        return [n for n in ("data", *(self.extra_inputs or {})) if n in names]
+
+    @property
     def groups(self) -> dict[str, list[str]]:
         """The parameters' names by layer group, from the input to the head."""
         groups: dict[str, list[str]] = {}
@@ -410,9 +432,48 @@ class Graph:
     # ---- pure operations: each returns another graph
 
     def with_input(self, spec: InputSpec) -> Graph:
-        """Return the network for another input; the weights stay where the shapes allow it."""
+        """Return the network for another input, and its weights made to fit where they can be.
+
+        The first convolution's weights are made for the new number of channels: summed up for
+        one channel, which sees what it saw when grey was repeated; otherwise repeated in turn,
+        scaled so that the sums keep their size.
+
+        Raises
+        ------
+        InputError
+            If a weight does not fit the new size; the message names it and both shapes.
+        """
         other = replace(self, input=spec)
-        return replace(other, weights=_fitting(self.weights, other.parameters))
+        if self.weights is None:
+            return other
+        weights = dict(self.weights)
+        if spec.channels != self.input.channels:
+            for name in self._first_convolutions():
+                weights[name] = _for_channels(weights[name], spec.channels)
+        for name, parameter in other.parameters.items():
+            if name in weights and tuple(weights[name].shape) != parameter.shape:
+                was, now = (
+                    f"{s.height} x {s.width} pixels and {s.channels} channel(s)"
+                    for s in (self.input, spec)
+                )
+                raise InputError(
+                    f"the weight {name!r} of {self.name!r} was made for {was} and has the shape "
+                    f"{tuple(weights[name].shape)}; for {now} it would need {parameter.shape}: "
+                    f"give size=({self.input.height}, {self.input.width}) and "
+                    f"channels={self.input.channels}"
+                )
+        return replace(other, weights=weights)
+
+    def _first_convolutions(self) -> list[str]:
+        """Return the weights of convolutions that see the image itself."""
+        data = self.index_of("data")
+        return [
+            self.nodes[node.inputs[1][0]].name
+            for node in self.nodes
+            if node.op == "Convolution"
+            and node.inputs[0][0] == data
+            and Attrs(node.attrs).whole("num_group", 1) == 1
+        ]
 
     def with_weights(self, weights: Mapping[str, np.ndarray]) -> Graph:
         """Return the network with these weights; every parameter must be there, with its shape.
@@ -501,6 +562,67 @@ class Graph:
             features=features,
         )
 
+    def after(self, layer: str) -> Graph:
+        """Return the part of the network that computes its outputs from ``layer``'s output.
+
+        That output becomes the input ``features``. Nothing else of what comes before may be
+        used later: see :meth:`cuts`.
+        """
+        at = self.index_of(layer)
+        shape = self._inferred[0][at][0][1:]
+        name = "features"
+        while any(n.name == name for n in self.nodes):
+            name += "_"
+        start = Node("null", name, {"__dtype__": "0"})
+        nodes = (*self.nodes[:at], start, *self.nodes[at + 1 :])
+        extra = {**(self.extra_inputs or {}), name: shape}
+        cut = replace(self, nodes=nodes, extra_inputs=extra, features="")
+        return cut._pruned(self.heads)
+
+    def cuts(self, learned: Collection[str] | None = None) -> list[str]:
+        """Return the layers through which everything passes that comes before them.
+
+        Parameters
+        ----------
+        learned : collection of str, optional
+            Only layers before which none of these parameters lies.
+
+        Returns
+        -------
+        list of str
+            In order. The last is where the part that stays as it is can be cut off.
+        """
+        learned = set() if learned is None else set(learned)
+        parameters = self.parameters
+        last_use = [-1] * len(self.nodes)
+        several = set()  # layers of which another output than the first is used
+        for index, node in enumerate(self.nodes):
+            for i, output in node.inputs:
+                last_use[i] = index
+                several.update({i} if output else ())
+        found: list[str] = []
+        reach = 0  # where the last use is of what came so far
+        for index, node in enumerate(self.nodes[: self.heads[0][0]]):
+            if any(self.nodes[i].name in learned for i, _ in node.inputs):
+                break
+            if not node.is_variable and reach <= index and index not in several:
+                found.append(node.name)
+            if node.name not in parameters:
+                reach = max(reach, last_use[index])
+        return found
+
+    def frozen(self, names: Collection[str]) -> Graph:
+        """Return the network in which these parameters' layers do not change by training either.
+
+        A batch normalisation whose scale or shift is among ``names`` normalises by its stored
+        statistics, which stay as they are.
+        """
+        nodes = list(self.nodes)
+        for index, node in enumerate(nodes):
+            if node.op in _BATCH_NORMS and any(nodes[i].name in names for i, _ in node.inputs[1:]):
+                nodes[index] = replace(node, attrs={**node.attrs, "use_global_stats": "True"})
+        return replace(self, nodes=tuple(nodes))
+
     def without_prediction(self) -> Graph:
         """Return the network without the softmax (and label) that a foreign graph may end in."""
         graph = self
@@ -575,6 +697,14 @@ class Graph:
         except InputTooSmallError as error:
             raise ModelFileError(f"the graph does not fit its input: {error}") from error
         return graph
+
+
+def _for_channels(weight: np.ndarray, channels: int) -> np.ndarray:
+    have = weight.shape[1]
+    if channels == 1:
+        return weight.sum(axis=1, keepdims=True)
+    turn = np.arange(channels) % have
+    return weight[:, turn] * np.float32(have / channels)
 
 
 def _fitting(

@@ -203,15 +203,32 @@ def test_an_unknown_layer_is_named(lenet):
         lenet.up_to("conv9")
 
 
-def test_another_input_keeps_the_weights_that_still_fit(mx, lenet):
+def test_another_input_takes_the_weights_along(mx, lenet):
     weights = random_weights(lenet)
-    wide = lenet.with_weights(weights).with_input(InputSpec(20, 30, 2))
-    assert set(weights) - set(wide.weights) == {"dense_weight"}
-    assert_mxnet_agrees(mx, wide)
-    grey = lenet.with_weights(weights).with_input(InputSpec(18, 16, 1))
-    assert set(weights) - set(grey.weights) == {"conv1_weight"}
+    trained = lenet.with_weights(weights)
+    with pytest.raises(InputError, match=r"dense_weight.*\(500, 50\).*\(500, 400\).*size="):
+        trained.with_input(InputSpec(20, 30, 2))
     with pytest.raises(InputTooSmallError):
-        lenet.with_weights(weights).with_input(InputSpec(5, 5, 2))
+        trained.with_input(InputSpec(5, 5, 2))
+    assert lenet.with_input(InputSpec(20, 30, 2)).input.width == 30
+
+    images = np.random.default_rng(2).normal(size=(3, 2, 18, 16)).astype(np.float32)
+    grey = images[:, :1]
+    one = trained.with_input(InputSpec(18, 16, 1))
+    # A grey image is to one channel what its repetition is to two.
+    want = forward(mx, lenet, weights, np.repeat(grey, 2, axis=1))
+    assert np.allclose(forward(mx, one, one.weights, grey), want, atol=1e-5)
+    four = trained.with_input(InputSpec(18, 16, 4))
+    want = forward(mx, lenet, weights, images)
+    again = np.concatenate([images, images], axis=1)
+    assert np.allclose(forward(mx, four, four.weights, again), want, atol=1e-5)
+
+
+def test_means_follow_the_channels():
+    spec = InputSpec(4, 4, 3, mean=(0.1, 0.2, 0.6), std=(1.0, 2.0, 3.0))
+    assert spec.with_channels(1).mean == pytest.approx((0.3,))
+    assert spec.with_channels(4).mean == (0.1, 0.2, 0.6, 0.1)
+    assert spec.with_channels(2).std == (1.0, 2.0)
 
 
 def test_weights_must_fit(lenet):
@@ -488,3 +505,35 @@ def test_a_damaged_free_parameter_is_refused():
     for damaged in (text.replace("(1, 4)", "(1, -4)"), text.replace('"weight"', '"wait"')):
         with pytest.raises(ModelFileError, match="free"):
             Graph.from_json(damaged, b.spec)
+
+
+def test_a_network_is_cut_where_everything_passes(mx):
+    net = network("resnet18", size=32, classes=2, widths=(4, 4, 4, 4), stem=4)
+    weights = random_weights(net)
+    images = np.random.default_rng(2).normal(size=(3, 3, 32, 32)).astype(np.float32)
+    whole = forward(mx, net, weights, images)
+    cuts = net.cuts()
+    assert "layer2_0_relu2" in cuts
+    assert "layer2_0_relu1" not in cuts  # the shortcut goes past it
+    for layer in (cuts[0], "layer2_0_relu2", cuts[-1]):
+        first, rest = net.with_weights(weights).up_to(layer), net.with_weights(weights).after(layer)
+        assert rest.inputs == ["features"]
+        middle = forward(mx, first, first.weights, images)
+        arrays = {n: mx.nd.array(w) for n, w in rest.weights.items()}
+        learned = {n: a for n, a in arrays.items() if not rest.parameters[n].auxiliary}
+        kept = {n: a for n, a in arrays.items() if rest.parameters[n].auxiliary}
+        learned["features"] = mx.nd.array(middle)
+        symbol = mx.sym.load_json(rest.to_json())
+        bound = symbol.bind(mx.cpu(), args=learned, aux_states=kept, grad_req="null")
+        assert np.allclose(bound.forward()[0].asnumpy(), whole, atol=1e-4)
+    head = set(net.groups["head"])
+    assert net.cuts(head)[-1] == net.features
+    assert net.cuts({*head, *net.groups["stage4"]})[-1] == "layer3_1_relu2"
+    assert net.cuts(net.parameters) == []
+
+
+def test_frozen_batch_norms_use_their_statistics():
+    net = network("resnet18", size=32, classes=2)
+    frozen = net.frozen(net.groups["stem"])
+    given = {n.name for n in frozen.nodes if n.attrs.get("use_global_stats") == "True"}
+    assert given == {"bn1"}

@@ -93,7 +93,7 @@ def test_nothing_stays_on_the_disk(paths, tmp_path, monkeypatch):
     prepared.get(np.arange(40))
     assert prepared.on_disk == 40
     assert list(tmp_path.iterdir()) == []
-    file = prepared._file
+    file = prepared._store._file
     del prepared
     gc.collect()
     assert file.closed

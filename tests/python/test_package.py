@@ -35,7 +35,6 @@ ROOMS = [
     "augment",
     "evaluation",
     "training",
-    "classification",
     "classifier",
     "report",
     "installation",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
 import subprocess
 import sys
 
@@ -13,8 +15,8 @@ from diglot import ImageClassifier, network
 from diglot.engine import Optimiser
 from diglot.engine.mxnet import load
 from diglot.engine.mxnet_optimisers import Updater
-from diglot.errors import InputError
-from diglot.training import learning_rate
+from diglot.errors import DivergedError, InputError, InterruptedFitWarning, ModelFileError
+from diglot.training import SCHEDULES, learning_rate
 
 
 def test_schedules_follow_their_formulas():
@@ -77,16 +79,76 @@ def test_resuming_with_other_settings_or_data_is_refused(tmp_path):
         ImageClassifier("mlp", resume=True, batch_size=5, **settings).fit(X, y)
     with pytest.raises(InputError, match="other images"):
         ImageClassifier("mlp", resume=True, **settings).fit(X + 1, y)
+    held = (X[:4] + 2, y[:4])
+    with pytest.raises(InputError, match="other images"):
+        ImageClassifier("mlp", resume=True, **settings).fit(X, y, validation_data=held)
+    for hidden in ((8,), (9,)):
+        net = network("mlp", classes=2, size=8, hidden=hidden)
+        if hidden == (8,):
+            ImageClassifier(net, **{**settings, "checkpoint": tmp_path / "own"}).fit(X, y)
+    with pytest.raises(InputError, match="network"):
+        ImageClassifier(net, resume=True, **{**settings, "checkpoint": tmp_path / "own"}).fit(X, y)
 
 
-def reference(name, weights, gradients, rate, decay, clip):
-    """Apply ten updates by the papers' formulas, in float64; the bias "b" does not decay."""
+def test_a_checkpoint_folder_that_cannot_be_is_refused_before_the_first_epoch(tmp_path):
+    (tmp_path / "file").write_text("")
+    heard = []
+    model = ImageClassifier("mlp", checkpoint=tmp_path / "file" / "in", callbacks=heard.append)
+    with pytest.raises(ModelFileError, match="cannot be made"):
+        model.fit(np.random.default_rng(1).random((20, 8, 8)), np.arange(20) % 2)
+    assert not heard
+
+
+def test_warm_up_goes_with_every_schedule():
+    X, y = np.random.default_rng(1).random((20, 8, 8)), np.arange(20) % 2
+    settings = {"epochs": 3, "batch_size": 5, "warmup_epochs": 2, "learning_rate": 0.08}
+    for schedule, last in (("constant", 0.08), ("cosine", 0.08 * math.cos(math.pi * 0.375) ** 2)):
+        model = ImageClassifier("mlp", schedule=schedule, seed=1, verbose=False, **settings)
+        rates = model.fit(X, y).history_["learning_rate"].tolist()
+        # Of each epoch's last step: 4 and 8 of 8 steps of the warm-up, then 3 of the 4 others.
+        assert rates == pytest.approx([0.04, 0.08, last])
+
+
+def test_ctrl_c_keeps_what_was_learned():
+    X, y = np.random.default_rng(1).random((20, 8, 8)), np.arange(20) % 2
+
+    def press(record):
+        if record["epoch"] == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    model = ImageClassifier("mlp", epochs=9, seed=1, callbacks=press, verbose=False)
+    with pytest.warns(InterruptedFitWarning, match="after 2 whole epochs"):
+        model.fit(X, y)
+    assert model.stopped_ == "interrupted"
+    assert len(model.history_) == 2
+    assert np.isfinite(model.predict_proba(X)).all()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_loss_that_goes_late_leaves_the_best_weights(monkeypatch):
+    monkeypatch.setitem(SCHEDULES, "late", lambda p: 1e-31 if p < 0.7 else 1.0)
+    X, y = np.random.default_rng(1).random((40, 8, 8)), np.arange(40) % 2
+    settings = {"epochs": 10, "batch_size": 8, "seed": 1, "verbose": False, "momentum": 0.0}
+    model = ImageClassifier("mlp", schedule="late", learning_rate=1e30, **settings)
+    with pytest.raises(DivergedError, match="epoch") as caught:
+        model.fit(X, y, validation_data=(X[:10], 1 - y[:10]))
+    assert caught.value.model is model
+    assert model.stopped_ == "diverged"
+    losses = model.history_["val_loss"]
+    assert 6 <= len(losses) < 10
+    assert model.best_epoch_ == losses.idxmin() + 1 < len(losses)
+    truth = model.predict_proba(X[:10])[np.arange(10), 1 - y[:10]]
+    assert -np.log(truth).mean() == pytest.approx(losses.min(), rel=1e-5)
+
+
+def reference(name, weights, gradients, peak, decay, clip):
+    """Apply the papers' formulas, in float64; the bias "b" does not decay, and learns slower."""
     w = {n: a.astype(np.float64) for n, a in weights.items()}
     m = {n: np.zeros_like(a) for n, a in w.items()}
     v = {n: np.zeros_like(a) for n, a in w.items()}
     for t, step in enumerate(gradients, 1):
         norm = math.sqrt(sum((g**2).sum() for g in step.values()))
-        for n in w:
+        for n, rate in (("a", peak), ("b", peak / 4)):
             g = step[n] * min(1, clip / norm) if clip else step[n]
             wd = decay if n == "a" else 0.0
             if name == "sgd":
@@ -111,8 +173,9 @@ def test_optimisers_follow_their_papers(name, clip):
     steps = [{n: random.normal(size=(3, 2)) for n in "ab"} for _ in range(10)]
     weights = {n: mx.nd.array(a) for n, a in start.items()}
     gradients = {n: mx.nd.zeros((3, 2)) for n in "ab"}
+    factors = {"a": 1.0, "b": 0.25}
     rule = Optimiser(name, weight_decay=0.1, clip_norm=clip)
-    updater = Updater(mx, rule, weights, gradients, {"a": True, "b": False})
+    updater = Updater(mx, rule, weights, gradients, {"a": True, "b": False}, factors)
     for step in steps:
         for n, g in step.items():
             gradients[n][:] = g * batch  # the engine's are sums over the batch

@@ -70,8 +70,13 @@ class Executor(Protocol):
 
     device: Device
 
-    def prepare_training(self, graph: Graph, optimiser: Optimiser) -> None:
-        """Take the training graph, which shares the executor's weights."""
+    def prepare_training(
+        self, graph: Graph, optimiser: Optimiser, factors: Mapping[str, float] | None = None
+    ) -> None:
+        """Take the training graph, which shares the executor's weights.
+
+        ``factors`` multiply the learning rate by parameter; one with a factor of 0 is frozen.
+        """
 
     def train_step(self, inputs: Mapping[str, np.ndarray], rate: float, seed: int) -> None:
         """Go one step down the gradient of the mean of the first output."""

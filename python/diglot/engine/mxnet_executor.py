@@ -33,8 +33,9 @@ def to_engine_layout(images: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)
 
 
-def _engine_input(values: np.ndarray) -> np.ndarray:
-    return to_engine_layout(values) if values.ndim == 4 else values
+def _engine_input(name: str, values: np.ndarray) -> np.ndarray:
+    """Turn images around; features and targets lie as the graph has them."""
+    return to_engine_layout(values) if name == "data" and values.ndim == 4 else values
 
 
 class MXNetExecutor:
@@ -69,7 +70,7 @@ class MXNetExecutor:
 
     def _block(self, graph: Graph) -> tuple[list[str], Any]:
         symbol = self._mx.sym.load_json(graph.to_json())
-        names = ["data", *(graph.extra_inputs or {})]
+        names = graph.inputs
         inputs = [self._mx.sym.var(name, dtype="float32") for name in names]
         with warnings.catch_warnings():
             # SymbolBlock warns that it cannot tell the input's type, which it then is given.
@@ -82,27 +83,38 @@ class MXNetExecutor:
         # Not mx.nd.array: that looks for sparse matrices first, by names that SciPy deprecates.
         return self._mx.nd.ndarray.array(values, ctx=self._context, dtype="float32")
 
-    def prepare_training(self, graph: Graph, optimiser: Optimiser) -> None:
+    def prepare_training(
+        self, graph: Graph, optimiser: Optimiser, factors: Mapping[str, float] | None = None
+    ) -> None:
         """Take the training graph; its parameters are the executor's."""
+        factors = factors or {}
+        learned = {}
+        for name, parameter in self._parameters.items():
+            if parameter.auxiliary:
+                continue
+            if factors.get(name, 1.0):
+                learned[name] = self._arrays[name]
+            else:
+                self._arrays[name].grad_req = "null"
         self._train_inputs, self._train = self._block(graph)
         self._random = any(node.op in _RANDOM for node in graph.nodes)
-        learned = {n: self._arrays[n] for n, p in self._parameters.items() if not p.auxiliary}
         self._updater = Updater(
             self._mx,
             optimiser,
             {n: p.data(self._context) for n, p in learned.items()},
             {n: p.grad(self._context) for n, p in learned.items()},
             {n: self._parameters[n].decays for n in learned},
+            {n: factors.get(n, 1.0) for n in learned},
         )
         self.set_totals(np.zeros(len(graph.heads)))
 
     def train_step(self, inputs: Mapping[str, np.ndarray], rate: float, seed: int) -> None:
         """Go one step down the gradient of the mean of the first output."""
-        batch = len(inputs["data"])
+        batch = len(inputs[self._train_inputs[0]])
         with errors_translated(batch):
             if self._random:
                 self._mx.random.seed(seed, ctx=self._context)
-            arrays = [self._array(_engine_input(inputs[name])) for name in self._train_inputs]
+            arrays = [self._array(_engine_input(n, inputs[n])) for n in self._train_inputs]
             with self._mx.autograd.record():
                 outputs = self._train(*arrays)
             outputs = outputs if isinstance(outputs, Sequence) else [outputs]
@@ -122,13 +134,13 @@ class MXNetExecutor:
 
     def forward(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the graph's first output, in scoring mode."""
-        rows = len(inputs["data"])
+        rows = len(inputs[self._score_inputs[0]])
         with errors_translated(rows):
-            output = self._score(*(self._padded(inputs[n]) for n in self._score_inputs))
+            output = self._score(*(self._padded(n, inputs[n]) for n in self._score_inputs))
             first = output[0] if isinstance(output, Sequence) else output
             return first.asnumpy()[:rows]
 
-    def _padded(self, values: np.ndarray) -> Any:
+    def _padded(self, name: str, values: np.ndarray) -> Any:
         """Fill small batches up: an image's answer shall not depend on its company.
 
         Below 16 rows the CPU's matrix products take other paths, which round differently.
@@ -137,7 +149,7 @@ class MXNetExecutor:
             filled = np.zeros((_STEADY_ROWS, *values.shape[1:]), np.float32)
             filled[: len(values)] = values
             values = filled
-        return self._array(_engine_input(values))
+        return self._array(_engine_input(name, values))
 
     def weights(self) -> dict[str, np.ndarray]:
         """Return copies of all weights and statistics; waits for the device."""

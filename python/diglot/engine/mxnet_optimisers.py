@@ -33,6 +33,8 @@ class Updater:
         Of the same names; sums over the batch.
     decays : mapping of str to bool
         Whether weight decay applies, by name.
+    factors : mapping of str to float
+        What the learning rate is multiplied by, by name.
     """
 
     def __init__(
@@ -42,9 +44,11 @@ class Updater:
         weights: Mapping[str, Any],
         gradients: Mapping[str, Any],
         decays: Mapping[str, bool],
+        factors: Mapping[str, float],
     ) -> None:
         self._mx, self._rule = mx, rule
         self._weights, self._gradients = weights, gradients
+        self._factors = factors
         self._decay = {n: rule.weight_decay if decays[n] else 0.0 for n in weights}
         moments = () if rule.name == "sgd" and not rule.momentum else _MOMENTS[rule.name]
         self._state = {
@@ -64,7 +68,7 @@ class Updater:
             )
         update = self._sgd if self._rule.name == "sgd" else self._adam
         for name, weight in self._weights.items():
-            update(name, weight, self._gradients[name], rate, 1.0 / batch)
+            update(name, weight, self._gradients[name], rate * self._factors[name], 1.0 / batch)
 
     def _sgd(self, name: str, weight: Any, gradient: Any, rate: float, scale: float) -> None:
         nd, decay = self._mx.nd, self._decay[name]

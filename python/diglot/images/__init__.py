@@ -8,8 +8,10 @@ from diglot.images.folders import find_images, read_images
 from diglot.images.idx import read_idx, read_idx_array
 from diglot.images.prepare import prepare
 from diglot.images.source import ImageSet, as_images
+from diglot.images.store import ArrayStore
 
 __all__ = [
+    "ArrayStore",
     "ImageSet",
     "PreparedImages",
     "as_images",

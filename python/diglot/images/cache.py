@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from diglot.errors import ImageError, InputError
-from diglot.images.memory import available_memory, usable_cores
+from diglot.errors import ImageError
+from diglot.images.memory import usable_cores
 from diglot.images.prepare import check_channels, prepare, to_unit
 from diglot.images.source import ImageSet
+from diglot.images.store import ArrayStore
 
 _STATISTICS_BLOCK = 64
 _LOCKS = 64
@@ -48,8 +47,6 @@ class PreparedImages:
         uint8 (0 to 255) or float32; what `get` returns.
     shape : (int, int, int)
         Height, width and channels of each image.
-    in_memory, on_disk : int
-        How many of the images have their place in memory and in the mapped file.
 
     Raises
     ------
@@ -81,13 +78,10 @@ class PreparedImages:
         self._threads = usable_cores() if threads is None else max(1, int(threads))
         self._array: np.ndarray | None = None
         self._rows = np.arange(0)
-        self._memory: np.ndarray | None = None
-        self._disk: np.ndarray | None = None
-        self._file: Any = None
-        self.in_memory = self.on_disk = 0
         self.dtype = self._check_all()
+        self._store: ArrayStore | None = None
         if self._array is None and cache:
-            self._make_room(memory_limit)
+            self._store = ArrayStore(len(images), self.shape, self.dtype, memory_limit)
         self._done = np.zeros(len(images), bool)
         self._locks = [threading.Lock() for _ in range(_LOCKS)]
 
@@ -121,40 +115,15 @@ class PreparedImages:
         small = all(header.dtype == "uint8" for header in headers)
         return np.dtype(np.uint8 if small else np.float32)
 
-    def _make_room(self, memory_limit: int | None) -> None:
-        if memory_limit is None:
-            memory_limit = available_memory() // 2
-        elif memory_limit < 0:
-            raise InputError(f"memory_limit must be 0 or more bytes, not {memory_limit}.")
-        count = len(self.images)
-        each = int(np.prod(self.shape)) * self.dtype.itemsize
-        self.in_memory = min(count, int(memory_limit) // each)
-        self._memory = np.empty((self.in_memory, *self.shape), self.dtype)
-        left = count - self.in_memory
-        if left and self._reserve(left * each):
-            self.on_disk = left
-            self._disk = np.memmap(
-                self._file, dtype=self.dtype, mode="r+", shape=(left, *self.shape)
-            )
+    @property
+    def in_memory(self) -> int:
+        """How many of the images have their place in memory."""
+        return self._store.in_memory if self._store else 0
 
-    def _reserve(self, size: int) -> bool:
-        """Open a nameless temporary file of `size` bytes; False if the disk has no room for it."""
-        try:
-            self._file = tempfile.TemporaryFile(prefix="diglot-")  # noqa: SIM115 (close() does)
-            # Writing into a mapped file that turns out not to fit on the disk would kill the
-            # process, so every block is reserved before.
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(self._file.fileno(), 0, size)
-            else:
-                block = bytes(1 << 20)
-                for _ in range(size // len(block)):
-                    self._file.write(block)
-                self._file.write(block[: size % len(block)])
-                self._file.flush()
-        except OSError:
-            self._close_file()
-            return False
-        return True
+    @property
+    def on_disk(self) -> int:
+        """How many of the images have their place in the mapped file."""
+        return self._store.on_disk if self._store else 0
 
     def get(self, indices: Any) -> np.ndarray:
         """Return the images at `indices`. May be called from several threads at once.
@@ -178,24 +147,17 @@ class PreparedImages:
         if self._array is not None:
             batch = self._array[self._rows[rows]]
             return to_unit(batch) if batch.dtype == np.uint16 else batch
-        if self.in_memory == len(self.images) and self._memory is not None:
+        if self._store is not None and self.in_memory == len(self.images):
             for row in rows[~self._done[rows]].tolist():
                 self._fill(row)
-            return self._memory[rows]
+            return self._store.get(rows)
         batch = np.empty((len(rows), *self.shape), self.dtype)
         for position, row in enumerate(rows.tolist()):
             batch[position] = self._one(row)
         return batch
 
-    def _place(self, row: int) -> np.ndarray | None:
-        if self._memory is not None and row < self.in_memory:
-            return self._memory[row]
-        if self._disk is not None:
-            return self._disk[row - self.in_memory]
-        return None
-
     def _one(self, row: int) -> np.ndarray:
-        place = self._place(row)
+        place = self._store.place(row) if self._store else None
         if place is None:
             return self._made(row)
         if not self._done[row]:
@@ -206,7 +168,7 @@ class PreparedImages:
         # Neighbouring batches may ask for the same image at the same time: one decodes it.
         with self._locks[row % _LOCKS]:
             if not self._done[row]:
-                place = self._place(row)
+                place = self._store.place(row) if self._store else None
                 if place is not None:
                     place[...] = self._made(row)
                     self._done[row] = True
@@ -295,16 +257,6 @@ class PreparedImages:
 
     def close(self) -> None:
         """Give back memory and disk; the images can no longer be asked for."""
-        self._array = self._memory = self._disk = None
-        self._close_file()
-        self.in_memory = self.on_disk = 0
-
-    def _close_file(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def __del__(self) -> None:
-        # Nothing to delete, the file has no name; but an open file would be warned about.
-        if hasattr(self, "_file"):
-            self._close_file()
+        self._array = None
+        if self._store is not None:
+            self._store.close()

@@ -165,8 +165,8 @@ def smallest_size(given: str | Graph, **settings: Any) -> int:
     (16, 10)
     """
     if isinstance(given, Graph):
-        channels = given.input.channels
-        return _search(lambda n: given.with_input(InputSpec(n, n, channels)).parameters)
+        channels, bare = given.input.channels, given.without_weights()
+        return _search(lambda n: bare.with_input(InputSpec(n, n, channels)).parameters)
     entry = card(given)
     values = _checked(entry, settings)
     spec = entry.spec
@@ -217,7 +217,7 @@ def resolve(given: Any, spec: InputSpec, classes: int, **settings: Any) -> Graph
     Returns
     -------
     Graph
-        With the weights that it came with, as far as the shapes still fit.
+        With the weights that it came with, but for a head that was replaced.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """The one loop that trains every model: schedules, callbacks, early stopping, checkpoints."""
 
 from diglot.training.callbacks import Callback
-from diglot.training.checkpoints import Checkpoints
+from diglot.training.checkpoints import Checkpoints, State, find_checkpoint, read_checkpoint
 from diglot.training.loop import Plan, Result, Task, train
 from diglot.training.schedules import SCHEDULES, learning_rate
 
@@ -11,7 +11,10 @@ __all__ = [
     "Checkpoints",
     "Plan",
     "Result",
+    "State",
     "Task",
+    "find_checkpoint",
     "learning_rate",
+    "read_checkpoint",
     "train",
 ]

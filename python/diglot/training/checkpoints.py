@@ -20,10 +20,12 @@ _FILE = "checkpoint.safetensors"
 class State:
     """Where a fit stands: everything that the rest of it depends on.
 
-    ``epoch`` counts finished epochs and ``step`` the finished steps of the running one.
-    ``totals`` are that epoch's sums so far; ``best`` the weights to return, if any epoch ended.
+    ``phase`` counts what was trained before (a head, say, before the whole), ``epoch`` the
+    finished epochs and ``step`` the finished steps of the running one. ``totals`` are that
+    epoch's sums so far; ``best`` the weights to return, if any epoch ended.
     """
 
+    phase: int = 0
     epoch: int = 0
     step: int = 0
     totals: list[float] = field(default_factory=list)
@@ -50,6 +52,16 @@ class Checkpoints:
     folder: Path
     every: int | None = None
 
+    def make_folder(self) -> None:
+        """Make the folder, so that one that cannot be is known before the first epoch."""
+        try:
+            os.makedirs(self.folder, exist_ok=True)
+        except OSError as error:
+            raise ModelFileError(
+                f"the checkpoint folder {str(self.folder)!r} cannot be made: {error.strerror}; "
+                "give another one in checkpoint="
+            ) from error
+
     def save(
         self,
         run: Mapping[str, Any],
@@ -71,6 +83,7 @@ class Checkpoints:
             "kind": "checkpoint",
             "run": dict(run),
             "columns": columns,
+            "phase": state.phase,
             "epoch": state.epoch,
             "step": state.step,
             "best_epoch": state.best_epoch,
@@ -78,13 +91,6 @@ class Checkpoints:
             "seconds": state.seconds,
             "stopped": state.stopped,
         }
-        try:
-            os.makedirs(self.folder, exist_ok=True)
-        except OSError as error:
-            raise ModelFileError(
-                f"the checkpoint folder {str(self.folder)!r} cannot be made: {error.strerror}; "
-                "give another one in checkpoint="
-            ) from error
         storage.write_file(self.folder / _FILE, tensors, metadata)
 
 
@@ -96,10 +102,17 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Path | None:
     return place if place.is_file() else None
 
 
-def read_checkpoint(
-    path: Path, run: Mapping[str, Any]
-) -> tuple[State, dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Read a checkpoint of the same run; return its state, weights and optimiser state.
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds: where the fit stood, its weights, its optimiser's arrays."""
+
+    state: State
+    weights: dict[str, np.ndarray]
+    optimiser: dict[str, np.ndarray]
+
+
+def read_checkpoint(path: Path, run: Mapping[str, Any]) -> Checkpoint:
+    """Read a checkpoint of the same run.
 
     Raises
     ------
@@ -116,6 +129,7 @@ def read_checkpoint(
         columns = [str(c) for c in meta["columns"]]
         rows = tensors["history"].reshape(-1, len(columns)) if columns else []
         state = State(
+            phase=int(meta["phase"]),
             epoch=int(meta["epoch"]),
             step=int(meta["step"]),
             totals=[float(t) for t in tensors["totals"]],
@@ -128,7 +142,7 @@ def read_checkpoint(
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"the checkpoint {str(path)!r} is damaged: {error!r}") from error
-    return state, _part(tensors, "weight/"), _part(tensors, "optimiser/")
+    return Checkpoint(state, _part(tensors, "weight/"), _part(tensors, "optimiser/"))
 
 
 def _part(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -19,7 +19,7 @@ from diglot.errors import DivergedError, InputError, InterruptedFitWarning
 from diglot.progress import Reporter
 from diglot.seeds import engine_seed
 from diglot.training.callbacks import Callbacks
-from diglot.training.checkpoints import Checkpoints, State, find_checkpoint, read_checkpoint
+from diglot.training.checkpoints import Checkpoints, State
 from diglot.training.schedules import learning_rate
 
 _SECONDS_BETWEEN_TEXTS = 2.0  # reading the loss waits for the device, so it is read rarely
@@ -83,12 +83,14 @@ class Plan:
 class Result:
     """What a fit brought: records by epoch, which was best, and why it ended.
 
-    ``stopped`` is "completed", "early", "callback" or "interrupted".
+    ``stopped`` is "completed", "early", "callback" or "interrupted"; ``best`` are the weights of
+    the best epoch.
     """
 
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
     stopped: str = "completed"
+    best: dict[str, np.ndarray] | None = None
 
 
 def train(
@@ -100,7 +102,7 @@ def train(
     reporter: Reporter,
     callbacks: object = None,
     checkpoints: Checkpoints | None = None,
-    resume: str | None = None,
+    state: State | None = None,
 ) -> Result:
     """Train what ``executor`` holds; its weights are the result's at the end.
 
@@ -120,8 +122,9 @@ def train(
         See :class:`diglot.training.Callback`.
     checkpoints : Checkpoints, optional
         Where to save on the way.
-    resume : str, optional
-        A folder with a checkpoint, or its file; a fit that is not found there starts anew.
+    state : State, optional
+        Where the fit stands, with the records of what came before; the executor must hold the
+        weights that belong to it.
 
     Returns
     -------
@@ -132,10 +135,11 @@ def train(
     DivergedError
         If the loss is not finite; the executor then holds the best weights seen before.
     """
-    loop = _Loop(executor, task, plan, run, reporter, Callbacks(callbacks), checkpoints)
-    if resume is not None:
-        loop.restore(resume)
-    return loop.go()
+    if state is None:
+        state = State()
+    if checkpoints is not None:
+        checkpoints.make_folder()
+    return _Loop(executor, task, plan, run, reporter, Callbacks(callbacks), checkpoints, state).go()
 
 
 class _Loop:
@@ -148,20 +152,12 @@ class _Loop:
         reporter: Reporter,
         callbacks: Callbacks,
         checkpoints: Checkpoints | None,
+        state: State,
     ) -> None:
         self.executor, self.task, self.plan, self.run = executor, task, plan, run
         self.reporter, self.callbacks, self.checkpoints = reporter, callbacks, checkpoints
-        self.state = State(totals=[0.0] * len(task.metrics))
-
-    def restore(self, place: str) -> None:
-        path = find_checkpoint(place)
-        if path is None:
-            return
-        state, weights, optimiser = read_checkpoint(path, self.run)
-        self.executor.load_weights(weights)
-        self.executor.load_optimiser_state(optimiser)
-        self.executor.set_totals(np.array(state.totals))
         self.state = state
+        executor.set_totals(np.array(state.totals or [0.0] * len(task.metrics)))
 
     def go(self) -> Result:
         state, plan = self.state, self.plan
@@ -182,7 +178,8 @@ class _Loop:
         if plan.restore_best and plan.monitor and state.best is not None:
             self.executor.load_weights(state.best)
         self.callbacks.end(state.history)
-        return Result(state.history, state.best_epoch, state.stopped or "completed")
+        stopped = state.stopped or "completed"
+        return Result(state.history, state.best_epoch, stopped, state.best)
 
     def _epoch(self, interrupted: threading.Event) -> None:
         state, task, plan = self.state, self.task, self.plan
@@ -268,6 +265,7 @@ class _Loop:
             f"the loss became {record['loss']} in epoch {int(record['epoch'])} with "
             f"learning_rate={rate:g}; try learning_rate={rate / 10:g} or clip_norm=1{kept}",
             history=[r for r in state.history if r["epoch"] < record["epoch"]],
+            best_epoch=state.best_epoch,
         )
 
     def _means(self, steps: int) -> dict[str, float]:

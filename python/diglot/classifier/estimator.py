@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
+import hashlib
 import os
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,44 +16,32 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from diglot import storage
 from diglot.augment import Augment, augment
-from diglot.classification import (
-    ClassificationTask,
+from diglot.classifier.fitting import Fit, Fitted, plan_phases, run_fit, score_batch
+from diglot.classifier.inputs import check_channels, input_spec, is_empty_table, is_table
+from diglot.classifier.labels import (
     Labels,
-    Recipe,
-    Rows,
     class_weights,
     encode_labels,
-    log_softmax,
     merge_repeats,
-    prepared,
-    score,
+    refuse_one_class,
     split_validation,
-    standardised,
-    training_graph,
 )
+from diglot.classifier.model_file import UNSAVED, metadata, restore
+from diglot.classifier.settings import check_settings, is_several, jsonable, jsonable_weights, whole
+from diglot.classifier.task import Recipe, Rows, log_softmax, score, standardised
 from diglot.engine import Device, Executor, Optimiser, open_executor, pick_device
-from diglot.errors import (
-    DivergedError,
-    ImageError,
-    InputError,
-    ModelFileError,
-    OutOfMemoryError,
-)
+from diglot.errors import DivergedError, InputError
 from diglot.evaluation import evaluate_classes
-from diglot.graph import Graph, InputSpec, initial_weights
-from diglot.images import ImageSet, as_images
-from diglot.images.memory import available_memory
-from diglot.networks import card, resolve, smallest_size
+from diglot.graph import Graph, initial_weights
+from diglot.images import ImageSet, PreparedImages, as_images
+from diglot.networks import resolve
 from diglot.progress import reporter
 from diglot.seeds import check_seed
-from diglot.training import Checkpoints, Plan, Result, train
-from diglot.training.checkpoints import find_checkpoint
+from diglot.training import Checkpoints, Plan, find_checkpoint
 
-_KIND = "classifier"
-_RATES = {"sgd": 0.02, "adam": 0.001, "adamw": 0.001}
-_UNSAVED = ("callbacks", "verbose", "checkpoint", "checkpoint_every", "resume")
-_RUN_IGNORES = (*_UNSAVED, "network", "device", "memory_limit", "threads", "augment", "seed")
-_CACHED_BYTES = 256 << 20  # of activations, in one batch of scoring
+# By optimiser: where all begins anew, where a head alone does, and where all goes on.
+_RATES = {"sgd": (0.02, 0.02, 0.01), "adam": (1e-3, 1e-3, 1e-4), "adamw": (1e-3, 1e-3, 1e-4)}
+_RUN_IGNORES = (*UNSAVED, "network", "device", "memory_limit", "threads", "augment", "seed")
 
 
 class _Runtime:
@@ -75,7 +62,8 @@ class _Runtime:
 class _Session:
     """One call of fit, update or partial_fit: how it differs from the others."""
 
-    epochs: int
+    epochs: int | Sequence[int]
+    train: str | Sequence[str]
     first_epoch: int = 0
     schedule: str = "constant"
     fresh_optimiser: bool = True
@@ -94,14 +82,28 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         made for.
     channels : int, optional
         1 for grey, 3 for colour; other images are converted. By default what the images have.
-    resize : {"squash", "crop"}
-        How an image of another size is brought to ``size``: as a whole, or its centre.
-    epochs, batch_size : int
-        Passes over the images, and images a step.
+    resize : {"squash", "crop"}, optional
+        How an image of another size is brought to ``size``: as a whole, or its centre. By default
+        as the network's weights expect it, else "squash".
+    train : {"all", "head", "head_then_all"} or list of str
+        What learns, of a network that has weights: everything, the last layer alone, first that
+        and then everything, or the named layer groups (see `Graph.groups`). What lies before is
+        frozen, batch normalisation's statistics with it, and is computed once for each image.
+    layer_decay : float
+        The learning rate of each layer group, as a part of that of the group behind it.
+    views : int, optional
+        Where the frozen part is computed once and there is ``augment``: how many changed views
+        of each image, through which the epochs go in turn. One an epoch by default, at most 5.
+    epochs : int or (int, int)
+        Passes over the images; for "head_then_all" of the head and of everything, where one
+        number is for everything and the head has one epoch.
+    batch_size : int
+        Images a step.
     optimizer : {"sgd", "adam", "adamw"}
         SGD has Nesterov's momentum.
     learning_rate : float, optional
-        The largest; by default 0.02 for SGD, else 0.001.
+        The largest; by default 0.02 for SGD, else 0.001; where weights that are there go on
+        learning 0.01 and 0.0001.
     momentum : float
         Of SGD.
     weight_decay : float
@@ -194,8 +196,11 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         *,
         size: int | tuple[int, int] | None = None,
         channels: int | None = None,
-        resize: str = "squash",
-        epochs: int = 10,
+        resize: str | None = None,
+        train: str | Sequence[str] = "all",
+        layer_decay: float = 1.0,
+        views: int | None = None,
+        epochs: int | tuple[int, int] = 10,
         batch_size: int = 64,
         optimizer: str = "sgd",
         learning_rate: float | None = None,
@@ -226,6 +231,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         self.size = size
         self.channels = channels
         self.resize = resize
+        self.train = train
+        self.layer_decay = layer_decay
+        self.views = views
         self.epochs = epochs
         self.batch_size = batch_size
         self.optimizer = optimizer
@@ -286,12 +294,11 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         DivergedError
             If the loss is no longer finite; the best weights seen before are kept.
         """
-        _check_settings(self)
+        check_settings(self)
         images, weights, labels = self._training_rows(X, y, sample_weight)
-        spec = self._spec(images)
         seed = self._seed()
-        graph = resolve(self.network, spec, len(labels.classes))
-        session = _Session(int(self.epochs), schedule=self.schedule)
+        graph = self._resolved(images, labels)
+        session = _Session(_epochs(self.epochs), self.train, schedule=self.schedule)
         return self._train(graph, images, labels, weights, validation_data, seed, session)
 
     def update(
@@ -313,8 +320,13 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         self
         """
         check_is_fitted(self)
-        _whole("epochs", epochs, 1)
-        return self._go_on(X, y, sample_weight, _Session(int(epochs), schedule=self.schedule))
+        whole("epochs", epochs, 1)
+        session = _Session(int(epochs), self._later(), schedule=self.schedule)
+        return self._go_on(X, y, sample_weight, session)
+
+    def _later(self) -> str | Sequence[str]:
+        """Return what learns once the head has been trained alone."""
+        return "all" if isinstance(self.train, str) and self.train != "head" else self.train
 
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
@@ -335,13 +347,19 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         self
         """
         if not hasattr(self, "network_"):
-            _check_settings(self)
+            check_settings(self)
             known = None if classes is None else encode_labels(classes, len(classes)).classes
             images, weights, labels = self._training_rows(X, y, sample_weight, known)
-            graph = resolve(self.network, self._spec(images), len(labels.classes))
-            plan = _Session(1, fresh_optimiser=False)
-            return self._train(graph, images, labels, weights, None, self._seed(), plan)
-        return self._go_on(X, y, sample_weight, _Session(1, fresh_optimiser=False))
+            graph = self._resolved(images, labels)
+            session = _Session(1, self._later(), fresh_optimiser=False)
+            return self._train(graph, images, labels, weights, None, self._seed(), session)
+        session = _Session(1, self._later(), fresh_optimiser=False)
+        return self._go_on(X, y, sample_weight, session)
+
+    def _resolved(self, images: ImageSet, labels: Labels) -> Graph:
+        """Return the network for these images and classes, with the weights that it came with."""
+        spec = input_spec(self.network, images, self.size, self.channels, self.resize)
+        return resolve(self.network, spec, len(labels.classes))
 
     def _go_on(self, X: Any, y: Any, sample_weight: Any, session: _Session) -> ImageClassifier:
         images, weights, labels = self._training_rows(X, y, sample_weight, self.classes_)
@@ -364,7 +382,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
                 row = int(np.flatnonzero(counts < 0)[0]) + 1
                 raise InputError(f"sample_weight must not be negative; it is in row {row}")
         if known is None:
-            _refuse_one_class(labels, counts)
+            refuse_one_class(labels, counts)
         return images, counts, labels
 
     def _train(
@@ -379,105 +397,124 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
     ) -> ImageClassifier:
         device = pick_device(self.device)
         given = graph.weights is not None
+        if not given and session.train != "all":
+            raise InputError(
+                f"train={self.train!r} needs a network with weights, such as pretrained() returns; "
+                f"{graph.name!r} has none"
+            )
         counted = np.flatnonzero(weights > 0)
         images, weights = images.take(counted), weights[counted]
         codes = labels.codes[counted]
-        _refuse_memory(graph, min(int(self.batch_size), len(images)), device)
-        with prepared(images, graph, self.memory_limit, self.threads) as ready:
+        held: Rows | None = None
+        with self._prepared(images, graph) as ready:
             places, merged, digest = merge_repeats(ready.keys(), codes, weights)
             labels = replace(labels, codes=codes[places])
             merged = merged * class_weights(self.class_weight, labels, merged)[labels.codes]
-            merged = merged / merged.mean()
             if not given:
                 graph = standardised(graph, ready, places)
                 ready.spec = graph.input
-            graph = graph.with_weights(initial_weights(graph, seed))
-            training, held = Rows(ready, places, labels.codes, merged), None
+            rows = Rows(ready, places, labels.codes, merged / merged.mean())
             if validation_data is not None:
-                held = self._held_out(validation_data, graph, labels.classes)
+                held, more = self._held_out(validation_data, graph, labels.classes)
+                digest = hashlib.sha256((digest + more).encode()).hexdigest()
             elif self.validation is not None and session.first_epoch == 0:
                 chosen = split_validation(labels.codes, float(self.validation), seed)
-                training, held = training[~chosen], training[chosen]
-            recipe = self._recipe(seed)
-            task = ClassificationTask(
-                training, held, len(labels.classes), recipe, _score_batch(graph)
+                rows, held = rows[~chosen], rows[chosen]
+            fit = Fit(
+                graph=graph.with_weights(initial_weights(graph, seed)),
+                train=rows,
+                held=held,
+                classes=len(labels.classes),
+                recipe=self._recipe(seed),
+                optimiser=self._optimiser(),
+                device=device,
+                phases=plan_phases(
+                    graph, session.train, session.epochs, self._rates(given), self.layer_decay
+                ),
+                plan=self._plan(session, seed, judged=held is not None),
+                run=self._run(graph, digest, labels, seed),
+                views=None if self.views is None else int(self.views),
+                memory_limit=self.memory_limit,
             )
-            executor = open_executor(graph, device)
-            executor.prepare_training(training_graph(graph), self._optimiser())
-            self._restore_optimiser(executor, session)
             try:
-                result = self._loop(executor, task, digest, labels, seed, session, held is not None)
+                fitted = self._run_fit(fit, session)
             except DivergedError as error:
-                if error.history:
-                    result = Result(error.history, len(error.history), "diverged")
-                    self._settle(executor, graph, labels, result, seed, device, session)
+                if error.model is not None:
+                    self._settle(error.model, labels, seed, device, session)
                     error.model = self
                 raise
             finally:
                 if validation_data is not None and held is not None:
                     held.images.close()
-        self._settle(executor, graph, labels, result, seed, device, session)
+        self._settle(fitted, labels, seed, device, session)
         if not session.fresh_optimiser:
-            self._runtime.optimiser_state = executor.optimiser_state()
+            self._runtime.optimiser_state = fitted.optimiser_state
         return self
 
-    def _held_out(self, data: tuple[Any, Any], graph: Graph, classes: np.ndarray) -> Rows:
+    def _run_fit(self, fit: Fit, session: _Session) -> Fitted:
+        first = session.first_epoch == 0
+        checkpoints, resume = self._checkpoints() if first else (None, None)
+        state = None
+        if not session.fresh_optimiser and not first:
+            state = getattr(getattr(self, "_runtime", None), "optimiser_state", None)
+        return run_fit(
+            fit,
+            reporter=reporter(self.verbose),
+            callbacks=self.callbacks,
+            checkpoints=checkpoints,
+            resume=resume,
+            optimiser_state=state,
+        )
+
+    def _prepared(self, images: ImageSet, graph: Graph) -> PreparedImages:
+        return PreparedImages(
+            images, graph.input, memory_limit=self.memory_limit, threads=self.threads
+        )
+
+    def _held_out(
+        self, data: tuple[Any, Any], graph: Graph, classes: np.ndarray
+    ) -> tuple[Rows, str]:
+        """Return the rows to judge by, and what identifies them."""
         if not isinstance(data, (tuple, list)) or len(data) != 2:
             raise InputError("validation_data must be a pair: images and labels")
         images = self._images(data[0], reset=False)
-        self._check_channels(images, graph.input)
-        labels = encode_labels(data[1], len(images), classes)
-        ready = prepared(images, graph, self.memory_limit, self.threads)
-        return Rows(ready, np.arange(len(images)), labels.codes, np.ones(len(images)))
+        check_channels(images, graph.input)
+        codes = encode_labels(data[1], len(images), classes).codes
+        ready = self._prepared(images, graph)
+        digest = hashlib.sha256(b"".join(ready.keys()) + codes.tobytes()).hexdigest()
+        return Rows(ready, np.arange(len(images)), codes, np.ones(len(images))), digest
 
-    def _loop(
-        self,
-        executor: Executor,
-        task: ClassificationTask,
-        digest: str,
-        labels: Labels,
-        seed: int,
-        session: _Session,
-        judged: bool,
-    ) -> Result:
+    def _plan(self, session: _Session, seed: int, *, judged: bool) -> Plan:
         if self.patience is not None and not judged:
             raise InputError(
                 "patience needs images to judge by: give validation=0.2 or validation_data="
             )
-        checkpoints, resume = self._checkpoints() if session.first_epoch == 0 else (None, None)
-        plan = Plan(
-            epochs=session.epochs,
-            learning_rate=self._rate(),
+        return Plan(
+            epochs=1,  # each phase has its own, and its own rate
+            learning_rate=1.0,
             schedule=session.schedule,
-            warmup_epochs=float(self.warmup_epochs) if session.schedule != "constant" else 0.0,
+            warmup_epochs=float(self.warmup_epochs) if session.fresh_optimiser else 0.0,
             seed=seed,
             first_epoch=session.first_epoch,
             monitor=self.monitor if judged else None,
             patience=self.patience,
             restore_best=bool(self.restore_best),
         )
-        return train(
-            executor,
-            task,
-            plan,
-            run=self._run(digest, labels, seed),
-            reporter=reporter(self.verbose),
-            callbacks=self.callbacks,
-            checkpoints=checkpoints,
-            resume=resume,
-        )
 
-    def _run(self, digest: str, labels: Labels, seed: int) -> dict[str, Any]:
+    def _run(self, graph: Graph, digest: str, labels: Labels, seed: int) -> dict[str, Any]:
         """Return what identifies the fit: a checkpoint of another one is refused."""
         settings = {
-            k: _jsonable(v) for k, v in self.get_params(deep=False).items() if k not in _RUN_IGNORES
+            k: jsonable(v) for k, v in self.get_params(deep=False).items() if k not in _RUN_IGNORES
         }
         changes = augment(self.augment)
+        network = hashlib.sha256(graph.to_json().encode())
+        if graph.weights is not None:
+            network.update(storage.fingerprint(graph.weights).encode())
         return {
             **settings,
-            "network": self.network if isinstance(self.network, str) else "own",
+            "network": network.hexdigest(),
             "augment": None if changes is None else changes.to_dict(),
-            "class_weight": _jsonable_weights(self.class_weight),
+            "class_weight": jsonable_weights(self.class_weight),
             "classes": [str(c) for c in labels.classes.tolist()],
             "seed": seed,
             "data": digest,
@@ -505,22 +542,11 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
                 return check_seed(run.get("seed") if isinstance(run, dict) else None)
         return check_seed(self.seed)
 
-    def _restore_optimiser(self, executor: Executor, session: _Session) -> None:
-        state = getattr(getattr(self, "_runtime", None), "optimiser_state", None)
-        if not session.fresh_optimiser and session.first_epoch and state is not None:
-            executor.load_optimiser_state(state)
-
     def _settle(
-        self,
-        executor: Executor,
-        graph: Graph,
-        labels: Labels,
-        result: Result,
-        seed: int,
-        device: Device,
-        session: _Session,
+        self, fitted: Fitted, labels: Labels, seed: int, device: Device, session: _Session
     ) -> None:
         """Set the fitted attributes."""
+        result = fitted.result
         history = pd.DataFrame(result.history)
         if session.first_epoch:
             history = pd.concat([self.history_, history], ignore_index=True)
@@ -530,14 +556,14 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
             history = pd.DataFrame({"epoch": np.array([], int), "loss": [], "accuracy": []})
         self.classes_ = labels.classes
         self.ordered_ = labels.ordered
-        self.network_ = graph.with_weights(executor.weights())
+        self.network_ = fitted.graph
         self.history_ = history
         self.best_epoch_ = result.best_epoch
         self.stopped_ = result.stopped
         self.seed_ = seed
         self.device_ = str(device)
         self._runtime = _Runtime()
-        self._runtime.executor = executor
+        self._runtime.executor = fitted.executor
 
     # ---- answers
 
@@ -575,10 +601,10 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         images = self._images(X, reset=False, allow_empty=True)
         if not len(images):
             return np.empty((0, len(self.classes_)), np.float32)
-        self._check_channels(images, self.network_.input)
+        check_channels(images, self.network_.input)
         listener = reporter(self.verbose)
-        batch = _score_batch(self.network_)
-        with prepared(images, self.network_, self.memory_limit, self.threads) as ready:
+        batch = score_batch(self.network_)
+        with self._prepared(images, self.network_) as ready:
             listener.start("Predicting", len(images), "image")
             try:
                 return score(self._executor(), ready, batch, self.threads, listener.step)
@@ -624,59 +650,18 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
     # ---- images
 
     def _images(self, X: Any, *, reset: bool, allow_empty: bool = False) -> ImageSet:
-        if _is_table(X) and not (allow_empty and _is_empty_table(X)):
+        if is_table(X) and not (allow_empty and is_empty_table(X)):
             X = validate_data(self, X, reset=reset, dtype="numeric")
         return as_images(X, allow_empty=allow_empty)
 
-    def _spec(self, images: ImageSet) -> InputSpec:
-        """Decide the input's size and channels; a rule for each, no guess."""
-        given = self.network if isinstance(self.network, Graph) else None
-        fixed = given is not None and given.weights is not None
-        channels = given.input.channels if fixed else _channels(images, self.channels)
-        height, width = self._size(images, given)
-        details = {"resize": self.resize, "convert_colour": self.channels is not None}
-        if fixed:
-            return replace(given.input, height=height, width=width, **details)
-        return InputSpec(height, width, channels, **details)
-
-    def _size(self, images: ImageSet, given: Graph | None) -> tuple[int, int]:
-        if self.size is not None:
-            return _pair(self.size)
-        if given is not None:
-            return given.input.height, given.input.width
-        sizes = images.sizes()
-        other = np.flatnonzero((sizes != sizes[0]).any(axis=1))
-        if len(other):
-            a, b = sizes[0], sizes[other[0]]
-            raise ImageError(
-                f"images differ in size: {images.name(0)} is {a[0]} x {a[1]} pixels, "
-                f"{images.name(int(other[0]))} is {b[0]} x {b[1]}; give the size to bring them "
-                "to, such as size=64"
-            )
-        height, width = int(sizes[0][0]), int(sizes[0][1])
-        name = self.network if isinstance(self.network, str) else None
-        if name is None or name.endswith(".json"):
-            return height, width
-        if min(height, width) < smallest_size(name):
-            return card(name).size
-        return height, width
-
-    def _check_channels(self, images: ImageSet, spec: InputSpec) -> None:
-        if images.is_files or spec.convert_colour:
-            return  # files are converted, or refused one by one when they are read
-        have = images.channels()
-        wrong = np.flatnonzero(have != spec.channels)
-        if len(wrong):
-            row = int(wrong[0])
-            raise ImageError(
-                f"{images.name(row)} has {have[row]} channel(s), the model was trained on "
-                f"{spec.channels}: convert the images, or train with channels="
-            )
-
     # ---- settings
 
-    def _rate(self) -> float:
-        return _RATES[self.optimizer] if self.learning_rate is None else float(self.learning_rate)
+    def _rates(self, given: bool) -> tuple[float, float]:
+        """Return the learning rate of a head alone, and of more than the head."""
+        if self.learning_rate is not None:
+            return float(self.learning_rate), float(self.learning_rate)
+        new, head, on = _RATES[self.optimizer]
+        return (head, on) if given else (new, new)
 
     def _optimiser(self) -> Optimiser:
         return Optimiser(
@@ -701,7 +686,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
     def to_bytes(self) -> bytes:
         """Return the bytes of the model file."""
         check_is_fitted(self)
-        return storage.encode(self.network_.weights, self._metadata())
+        return storage.encode(self.network_.weights, metadata(self))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the model to one safetensors file, from which either language loads it.
@@ -716,43 +701,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         Path
         """
         check_is_fitted(self)
-        return storage.write_file(path, self.network_.weights, self._metadata())
-
-    def _metadata(self) -> dict[str, Any]:
-        settings = {
-            k: v
-            for k, v in ((k, _jsonable(v)) for k, v in self.get_params(deep=False).items())
-            if k not in (*_UNSAVED, "network", "augment", "class_weight", "seed")
-        }
-        changes = augment(self.augment)
-        names = getattr(self, "feature_names_in_", None)
-        return {
-            "kind": _KIND,
-            "diglot": sys.modules["diglot"].__version__,  # the root is a room above
-            "graph": self.network_.to_dict(),
-            "network": self.network if isinstance(self.network, str) else None,
-            "classes": {
-                "type": _class_type(self.classes_),
-                "values": self.classes_.tolist(),
-                "ordered": bool(self.ordered_),
-            },
-            "settings": {
-                **settings,
-                "augment": None if changes is None else changes.to_dict(),
-                "seed": self.seed,
-            },
-            "class_weight": _jsonable_weights(self.class_weight),
-            "history": {
-                "columns": list(self.history_.columns),
-                "rows": self.history_.to_numpy(np.float64).tolist(),
-            },
-            "best_epoch": self.best_epoch_,
-            "stopped": self.stopped_,
-            "seed": self.seed_,
-            "device": self.device_,
-            "features": getattr(self, "n_features_in_", None),
-            "feature_names": None if names is None else [str(n) for n in names],
-        }
+        return storage.write_file(path, self.network_.weights, metadata(self))
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the weights, in hexadecimal."""
@@ -849,189 +798,11 @@ def loads(data: bytes) -> ImageClassifier:
 def _revived(
     tensors: Mapping[str, np.ndarray], meta: Mapping[str, Any], name: str
 ) -> ImageClassifier:
-    if meta.get("kind") != _KIND:
-        raise ModelFileError(f"{name} holds no classifier but a {meta.get('kind')!r}")
-    try:
-        graph = Graph.from_dict(meta["graph"]).with_weights(
-            {n: np.asarray(w, np.float32) for n, w in tensors.items()}
-        )
-        settings = dict(meta["settings"])
-        classes = meta["classes"]
-        values = np.array(classes["values"], _CLASS_TYPES[classes["type"]])
-        known = ImageClassifier().get_params(deep=False)
-        model = ImageClassifier(**{k: v for k, v in settings.items() if k in known})
-        model.network = meta["network"] or graph.without_weights()
-        if isinstance(model.size, list):
-            model.size = tuple(model.size)
-        if meta["class_weight"] is not None:
-            kept = meta["class_weight"]
-            model.class_weight = kept if isinstance(kept, str) else {k: w for k, w in kept}
-        columns, rows = meta["history"]["columns"], meta["history"]["rows"]
-        history = pd.DataFrame(np.array(rows, np.float64).reshape(-1, len(columns)), None, columns)
-        history["epoch"] = history["epoch"].astype(int)
-        model.classes_, model.ordered_ = values, bool(classes["ordered"])
-        model.network_, model.history_ = graph, history
-        model.best_epoch_, model.stopped_ = int(meta["best_epoch"]), str(meta["stopped"])
-        model.seed_, model.device_ = int(meta["seed"]), str(meta["device"])
-        if meta.get("features") is not None:
-            model.n_features_in_ = int(meta["features"])
-        if meta.get("feature_names") is not None:
-            model.feature_names_in_ = np.array(meta["feature_names"], object)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        if isinstance(error, ModelFileError):
-            raise
-        raise ModelFileError(f"{name} is a damaged model file: {error!r}") from error
-    if graph.output_shape != (len(values),) or len(set(values.tolist())) != len(values):
-        raise ModelFileError(f"{name} is a damaged model file: its classes do not fit its network")
+    model = ImageClassifier()
+    restore(model, tensors, meta, name)
     model._runtime = _Runtime()
     return model
 
 
-_CLASS_TYPES = {"int": np.int64, "float": np.float64, "bool": np.bool_, "str": object}
-
-
-def _class_type(classes: np.ndarray) -> str:
-    kinds = {type(c) for c in classes.tolist()}
-    for name, kind in (("bool", bool), ("int", int), ("float", float), ("str", str)):
-        if kinds == {kind}:
-            return name
-    raise InputError(
-        f"classes of the type {sorted(k.__name__ for k in kinds)} cannot be stored: use text or "
-        "numbers as labels"
-    )
-
-
-def _is_table(X: Any) -> bool:
-    """Whether rows are numbers side by side, not images or paths."""
-    if isinstance(X, ImageSet):
-        return False
-    if isinstance(X, pd.DataFrame):
-        return "image" not in X.columns and all(map(pd.api.types.is_numeric_dtype, X.dtypes))
-    if hasattr(X, "toarray") or (hasattr(X, "dtype") and getattr(X, "ndim", 0) in (0, 2)):
-        return True
-    if isinstance(X, pd.Series) or hasattr(X, "ndim"):
-        return False
-    if hasattr(X, "__array__"):
-        return np.asarray(X).ndim in (0, 2)
-    if isinstance(X, (list, tuple)) and X and isinstance(X[0], (list, tuple)):
-        return np.ndim(X[0][0]) == 0 if X[0] else True
-    return False
-
-
-def _is_empty_table(X: Any) -> bool:
-    return getattr(X, "shape", (1,))[0] == 0 and not isinstance(X, pd.DataFrame)
-
-
-def _refuse_one_class(labels: Labels, weights: np.ndarray) -> None:
-    used = np.unique(labels.codes[weights > 0])
-    if len(used) < 2:
-        name = labels.classes[used[0]] if len(used) else "none"
-        raise InputError(
-            f"only one class is there ({name!r}), a classifier needs at least two: see whether "
-            "labels got lost"
-        )
-
-
-def _channels(images: ImageSet, given: int | None) -> int:
-    if given is not None:
-        return _whole("channels", given, 1)
-    found = images.channels()
-    if images.is_files and set(np.unique(found)) <= {1, 3}:
-        return int(found.max())  # grey files among colour ones are read as colour
-    other = np.flatnonzero(found != found[0])
-    if len(other):
-        raise ImageError(
-            f"images differ in channels: {images.name(0)} has {found[0]}, "
-            f"{images.name(int(other[0]))} has {found[other[0]]}; give channels=1 or channels=3"
-        )
-    return int(found[0])
-
-
-def _pair(size: Any) -> tuple[int, int]:
-    pair = tuple(size) if isinstance(size, (tuple, list, np.ndarray)) else (size, size)
-    if len(pair) != 2:
-        raise InputError(f"size must be one number or (height, width), not {size!r}")
-    return _whole("size", pair[0], 1), _whole("size", pair[1], 1)
-
-
-def _score_batch(graph: Graph) -> int:
-    """Return how many images to score at once: many small ones, few large ones."""
-    fitting = _CACHED_BYTES // max(1, 4 * graph.activation_count)
-    return int(min(256, max(16, fitting // 16 * 16)))
-
-
-def _refuse_memory(graph: Graph, batch: int, device: Device) -> None:
-    """Refuse a batch whose activations and gradients cannot fit, before it takes the machine."""
-    if device.kind != "cpu":
-        return  # a GPU says so itself
-    image = 4 * 2 * graph.activation_count
-    fixed = 4 * 4 * graph.parameter_count
-    free = available_memory()
-    if fixed + batch * image > free:
-        fits = max(0, (free - fixed) // image)
-        advice = f"try batch_size={fits}" if fits else "take a smaller network or size"
-        raise OutOfMemoryError(
-            f"a batch of {batch} images needs about {(fixed + batch * image) / 2**30:.1f} GiB and "
-            f"{free / 2**30:.1f} GiB of memory are free: {advice}"
-        )
-
-
-def _whole(name: str, value: Any, least: int) -> int:
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if isinstance(value, float) and value.is_integer():
-        whole = True
-    if not whole or value < least:
-        raise InputError(f"{name} must be a whole number from {least}, not {value!r}")
-    return int(value)
-
-
-def _number(name: str, value: Any, allowed: Callable[[float], bool], words: str) -> None:
-    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not allowed(float(value)):
-        raise InputError(f"{name} must be {words}, not {value!r}")
-
-
-def _check_settings(model: ImageClassifier) -> None:
-    """Refuse settings that cannot be, each by name, before any image is read."""
-    for name in ("epochs", "batch_size"):
-        _whole(name, getattr(model, name), 1)
-    for name in ("patience", "checkpoint_every", "threads"):
-        if getattr(model, name) is not None:
-            _whole(name, getattr(model, name), 1)
-    if model.learning_rate is not None:
-        _number("learning_rate", model.learning_rate, lambda v: v > 0, "a positive number")
-    if model.clip_norm is not None:
-        _number("clip_norm", model.clip_norm, lambda v: v > 0, "a positive number or None")
-    if model.validation is not None:
-        _number("validation", model.validation, lambda v: 0 < v < 1, "between 0 and 1, or None")
-    for name in ("weight_decay", "mixup", "warmup_epochs"):
-        _number(name, getattr(model, name), lambda v: v >= 0, "a number from 0")
-    for name in ("momentum", "label_smoothing"):
-        _number(name, getattr(model, name), lambda v: 0 <= v < 1, "a number from 0 to below 1")
-    if model.monitor not in ("val_loss", "val_accuracy"):
-        raise InputError(f'monitor must be "val_loss" or "val_accuracy", not {model.monitor!r}')
-    if model.checkpoint_every is not None and model.checkpoint is None and not model.resume:
-        raise InputError("checkpoint_every needs checkpoint=, the folder to save in")
-    from diglot.training import learning_rate
-
-    learning_rate(model.schedule, 1.0, 0, 1)
-    model._optimiser()
-    augment(model.augment)
-    check_seed(model.seed)
-    reporter(model.verbose)
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return [_jsonable(v) for v in value]
-    if hasattr(value, "item") and np.ndim(value) == 0:
-        return value.item()
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    return value if isinstance(value, (bool, int, float, str)) else None
-
-
-def _jsonable_weights(given: Any) -> Any:
-    if given is None or isinstance(given, str):
-        return given
-    return [[_jsonable(k), float(w)] for k, w in given.items()]
+def _epochs(value: Any) -> int | tuple[int, ...]:
+    return tuple(int(v) for v in value) if is_several(value) else int(value)

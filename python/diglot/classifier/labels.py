@@ -1,19 +1,15 @@
-"""What image classification adds to the one loop: labelled rows, training graph, batches."""
+"""Labels as codes, repeated rows as weights, and which rows are held out."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from diglot.augment import Augment, mixup, row_keys, smooth
-from diglot.engine import Executor
 from diglot.errors import InputError
-from diglot.graph import Builder, Graph
-from diglot.images import ImageSet, PreparedImages, batches
 from diglot.seeds import stream
 
 
@@ -60,7 +56,10 @@ def encode_labels(y: Any, rows: int, known: np.ndarray | None = None) -> Labels:
     else:
         plain = column_or_1d(np.asarray(y, object if _has_missing(y) else None), warn=True)
         _refuse_missing(pd.isna(plain))
-        check_classification_targets(plain)
+        try:
+            check_classification_targets(plain)
+        except ValueError as error:
+            raise InputError(f"{error}; labels must name classes") from error
         categorical = pd.Categorical(plain, categories=_sorted_unique(plain))
     if len(categorical) != rows:
         raise InputError(
@@ -195,149 +194,12 @@ def split_validation(codes: np.ndarray, fraction: float, seed: int) -> np.ndarra
     return held
 
 
-def training_graph(graph: Graph) -> Graph:
-    """Return the graph that ends in each row's weighted cross-entropy and its weighted hit."""
-    b = Builder(graph.input, graph)
-    logits = b.start_output()
-    classes = logits.shape[0]
-    target, weight = b.input("target", (classes,)), b.input("weight", (1,))
-    log_p = b.add("log_softmax", logits, name="log_probability", axis=-1)
-    picked = b.add("elemwise_mul", log_p, target, name="target_log_probability")
-    summed = b.add("sum", picked, name="log_likelihood", axis=1, keepdims=True)
-    entropy = b.add("negative", summed, name="cross_entropy")
-    loss = b.add("elemwise_mul", entropy, weight, name="loss")
-    guess = b.add("argmax", logits, name="guess", axis=1, keepdims=True)
-    truth = b.add("argmax", target, name="truth", axis=1, keepdims=True)
-    hit = b.add("broadcast_equal", guess, truth, name="hit")
-    accuracy = b.add("elemwise_mul", hit, weight, name="accuracy")
-    return b.graph(f"{graph.name} in training", loss, accuracy)
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Images ready for the engine, with their codes and weights; ``places`` finds them."""
-
-    images: PreparedImages
-    places: np.ndarray
-    codes: np.ndarray
-    weights: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.codes)
-
-    def __getitem__(self, chosen: np.ndarray) -> Rows:
-        return Rows(self.images, self.places[chosen], self.codes[chosen], self.weights[chosen])
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How batches are made of rows."""
-
-    batch_size: int
-    seed: int
-    augment: Augment | None = None
-    mixup: float = 0.0
-    smoothing: float = 0.0
-    threads: int | None = None
-
-
-class ClassificationTask:
-    """What the loop trains: see :class:`diglot.training.Task`."""
-
-    metrics = ("loss", "accuracy")
-
-    def __init__(
-        self, train: Rows, validation: Rows | None, classes: int, recipe: Recipe, score_batch: int
-    ) -> None:
-        self.rows = len(train)
-        self.steps = -(-len(train) // recipe.batch_size)
-        self._train, self._validation, self._recipe = train, validation, recipe
-        self._targets = smooth(np.eye(classes, dtype=np.float32), recipe.smoothing)
-        self._score_batch = score_batch
-
-    def _order(self, epoch: int) -> list[np.ndarray]:
-        """Return the rows of each step: sizes differ by one at most, so none is tiny."""
-        order = stream(self._recipe.seed, "shuffle", epoch).permutation(self.rows)
-        return np.array_split(order, self.steps)
-
-    def weight_of(self, steps: int, epoch: int) -> float:
-        """Return the weights' sum over an epoch's first steps."""
-        return float(sum(self._train.weights[r].sum() for r in self._order(epoch)[:steps]))
-
-    def batches(self, epoch: int, start: int) -> Iterator[Mapping[str, np.ndarray]]:
-        """Yield data, target and weight of each step."""
-        recipe, rows = self._recipe, self._order(epoch)[start:]
-        change = None
-        if recipe.augment is not None:
-
-            def change(batch: np.ndarray, position: int) -> np.ndarray:
-                keys = row_keys(recipe.seed, epoch, rows[position])
-                return recipe.augment.apply(batch, keys)
-
-        places = [self._train.places[r] for r in rows]
-        for position, data in batches(self._train.images, places, change, threads=recipe.threads):
-            mine = rows[position]
-            target = self._targets[self._train.codes[mine]]
-            if recipe.mixup:
-                numbers = stream(recipe.seed, "mixup", epoch, start + position)
-                data, target = mixup(data, target, recipe.mixup, numbers)
-            weight = self._train.weights[mine].astype(np.float32)[:, None]
-            yield {"data": data, "target": target, "weight": weight}
-
-    def validate(self, executor: Executor) -> dict[str, float]:
-        """Return ``val_loss`` and ``val_accuracy``."""
-        held = self._validation
-        if held is None:
-            return {}
-        logits = score(
-            executor, held.images, self._score_batch, self._recipe.threads, places=held.places
+def refuse_one_class(labels: Labels, weights: np.ndarray) -> None:
+    """Refuse labels of which all that count are the same."""
+    used = np.unique(labels.codes[weights > 0])
+    if len(used) < 2:
+        name = labels.classes[used[0]] if len(used) else "none"
+        raise InputError(
+            f"only one class is there ({name!r}), a classifier needs at least two: see whether "
+            "labels got lost"
         )
-        mine = log_softmax(logits)[np.arange(len(held)), held.codes]
-        hits = logits.argmax(axis=1) == held.codes
-        return {
-            "val_loss": float(np.average(-mine, weights=held.weights)),
-            "val_accuracy": float(np.average(hits, weights=held.weights)),
-        }
-
-
-def score(
-    executor: Executor,
-    images: PreparedImages,
-    batch: int,
-    threads: int | None = None,
-    heard: Any = None,
-    places: np.ndarray | None = None,
-) -> np.ndarray:
-    """Return the logits of all images, or those at ``places``; ``heard(done)`` hears how far."""
-    places = np.arange(len(images)) if places is None else places
-    rows = [places[i : i + batch] for i in range(0, len(places), batch)]
-    parts = []
-    for position, data in batches(images, rows, threads=threads):
-        parts.append(executor.forward({"data": data}))
-        if heard is not None:
-            heard(min((position + 1) * batch, len(places)))
-    return np.concatenate(parts)
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Return log-probabilities in float64.
-
-    Examples
-    --------
-    >>> np.exp(log_softmax(np.zeros((1, 4)))).tolist()
-    [[0.25, 0.25, 0.25, 0.25]]
-    """
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-
-
-def prepared(images: ImageSet, graph: Graph, limit: int | None, threads: int | None):
-    """Return images made ready for a network."""
-    return PreparedImages(images, graph.input, memory_limit=limit, threads=threads)
-
-
-def standardised(graph: Graph, images: PreparedImages, rows: np.ndarray) -> Graph:
-    """Return the network whose input is standardised by the training images' mean and spread."""
-    mean, std = images.statistics(rows)
-    spec = replace(graph.input, mean=tuple(map(float, mean)), std=tuple(map(float, std)))
-    return replace(graph, input=spec)

@@ -1,0 +1,242 @@
+"""What classification adds to the one loop: the training graph, batches, and how it is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from diglot.augment import Augment, mixup, row_keys, smooth
+from diglot.classifier.features import Frozen
+from diglot.engine import Executor
+from diglot.graph import Builder, Graph
+from diglot.images import ArrayStore, PreparedImages, batches
+from diglot.progress import Reporter, Silent
+from diglot.seeds import stream
+
+
+def training_graph(graph: Graph) -> Graph:
+    """Return the graph that ends in each row's weighted cross-entropy and its weighted hit."""
+    b = Builder(graph.input, graph)
+    logits = b.start_output()
+    classes = logits.shape[0]
+    target, weight = b.input("target", (classes,)), b.input("weight", (1,))
+    log_p = b.add("log_softmax", logits, name="log_probability", axis=-1)
+    picked = b.add("elemwise_mul", log_p, target, name="target_log_probability")
+    summed = b.add("sum", picked, name="log_likelihood", axis=1, keepdims=True)
+    entropy = b.add("negative", summed, name="cross_entropy")
+    loss = b.add("elemwise_mul", entropy, weight, name="loss")
+    guess = b.add("argmax", logits, name="guess", axis=1, keepdims=True)
+    truth = b.add("argmax", target, name="truth", axis=1, keepdims=True)
+    hit = b.add("broadcast_equal", guess, truth, name="hit")
+    accuracy = b.add("elemwise_mul", hit, weight, name="accuracy")
+    return b.graph(f"{graph.name} in training", loss, accuracy)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Images ready for the engine, with their codes and weights; ``places`` finds them."""
+
+    images: PreparedImages
+    places: np.ndarray
+    codes: np.ndarray
+    weights: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, chosen: np.ndarray) -> Rows:
+        return Rows(self.images, self.places[chosen], self.codes[chosen], self.weights[chosen])
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How batches are made of rows."""
+
+    batch_size: int
+    seed: int
+    augment: Augment | None = None
+    mixup: float = 0.0
+    smoothing: float = 0.0
+    threads: int | None = None
+
+
+class ClassificationTask:
+    """What the loop trains: see :class:`diglot.training.Task`.
+
+    Parameters
+    ----------
+    train, validation : Rows
+        To learn from, and to judge by (or None).
+    classes : int
+        How many there are.
+    recipe : Recipe
+        How batches are made.
+    score_batch : int
+        How many images to judge at a time.
+    frozen : Frozen, optional
+        The part of the network that images go through before the part that learns.
+    """
+
+    metrics = ("loss", "accuracy")
+
+    def __init__(
+        self,
+        train: Rows,
+        validation: Rows | None,
+        classes: int,
+        recipe: Recipe,
+        score_batch: int,
+        frozen: Frozen | None = None,
+    ) -> None:
+        self.rows = len(train)
+        self.steps = -(-len(train) // recipe.batch_size)
+        self._train, self._validation, self._recipe = train, validation, recipe
+        self._targets = smooth(np.eye(classes, dtype=np.float32), recipe.smoothing)
+        self._score_batch = score_batch
+        self._frozen = frozen
+        self._input = frozen.name if frozen else "data"
+        self._features: ArrayStore | None = None
+        self._held_features: ArrayStore | None = None
+
+    # ---- the frozen part
+
+    def compute_features(
+        self, views: int, memory_limit: int | None = None, reporter: Reporter | None = None
+    ) -> None:
+        """Run the frozen part once, so that the epochs need it no more; else each batch does."""
+        recipe, given = self._recipe, {"batch": self._score_batch, "threads": self._recipe.threads}
+        given |= {"memory_limit": memory_limit, "reporter": reporter or Silent()}
+        if recipe.mixup or self._frozen is None:
+            return  # blends of pairs are other images each time
+        views = views if recipe.augment is not None else 1
+        self._features = self._frozen.all(
+            self._train.images,
+            self._train.places,
+            views=views,
+            change=self._change if recipe.augment is not None else None,
+            **given,
+        )
+        self._views = views
+        if self._features is not None and self._validation is not None:
+            held = self._validation
+            self._held_features = self._frozen.all(held.images, held.places, **given)
+
+    def close(self) -> None:
+        """Give back the memory and disk that features took."""
+        for store in (self._features, self._held_features):
+            if store is not None:
+                store.close()
+
+    # ---- batches
+
+    def _order(self, epoch: int) -> list[np.ndarray]:
+        """Return the rows of each step: sizes differ by one at most, so none is tiny."""
+        order = stream(self._recipe.seed, "shuffle", epoch).permutation(self.rows)
+        return np.array_split(order, self.steps)
+
+    def weight_of(self, steps: int, epoch: int) -> float:
+        """Return the weights' sum over an epoch's first steps."""
+        return float(sum(self._train.weights[r].sum() for r in self._order(epoch)[:steps]))
+
+    def batches(self, epoch: int, start: int) -> Iterator[Mapping[str, np.ndarray]]:
+        """Yield the input, target and weight of each step."""
+        recipe, rows = self._recipe, self._order(epoch)[start:]
+        for position, data in self._inputs(epoch, rows):
+            mine = rows[position]
+            target = self._targets[self._train.codes[mine]]
+            if recipe.mixup:
+                numbers = stream(recipe.seed, "mixup", epoch, start + position)
+                data, target = mixup(data, target, recipe.mixup, numbers)
+            if self._frozen is not None and self._features is None:
+                data = self._frozen.outputs(data)
+            weight = self._train.weights[mine].astype(np.float32)[:, None]
+            yield {self._input: data, "target": target, "weight": weight}
+
+    def _inputs(self, epoch: int, rows: Sequence[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+        if self._features is not None:
+            first = (epoch % self._views) * self.rows
+            return ((i, self._features.get(first + mine)) for i, mine in enumerate(rows))
+        change = None
+        if self._recipe.augment is not None:
+
+            def change(batch: np.ndarray, position: int) -> np.ndarray:
+                return self._change(batch, rows[position], epoch)
+
+        places = [self._train.places[r] for r in rows]
+        return batches(self._train.images, places, change, threads=self._recipe.threads)
+
+    def _change(self, batch: np.ndarray, rows: np.ndarray, epoch: int) -> np.ndarray:
+        return self._recipe.augment.apply(batch, row_keys(self._recipe.seed, epoch, rows))
+
+    # ---- judging
+
+    def validate(self, executor: Executor) -> dict[str, float]:
+        """Return ``val_loss`` and ``val_accuracy``."""
+        held = self._validation
+        if held is None:
+            return {}
+        logits = self._held_logits(executor, held)
+        mine = log_softmax(logits)[np.arange(len(held)), held.codes]
+        hits = logits.argmax(axis=1) == held.codes
+        return {
+            "val_loss": float(np.average(-mine, weights=held.weights)),
+            "val_accuracy": float(np.average(hits, weights=held.weights)),
+        }
+
+    def _held_logits(self, executor: Executor, held: Rows) -> np.ndarray:
+        batch, threads = self._score_batch, self._recipe.threads
+        if self._held_features is None:
+            return score(
+                executor, held.images, batch, threads, places=held.places, frozen=self._frozen
+            )
+        rows = [np.arange(i, min(i + batch, len(held))) for i in range(0, len(held), batch)]
+        features = (self._held_features.get(r) for r in rows)
+        return np.concatenate([executor.forward({self._input: f}) for f in features])
+
+
+def score(
+    executor: Executor,
+    images: PreparedImages,
+    batch: int,
+    threads: int | None = None,
+    heard: Any = None,
+    places: np.ndarray | None = None,
+    frozen: Frozen | None = None,
+) -> np.ndarray:
+    """Return the outputs for all images, or those at ``places``; ``heard(done)`` hears how far.
+
+    With ``frozen``, images go through that part first.
+    """
+    places = np.arange(len(images)) if places is None else places
+    rows = [places[i : i + batch] for i in range(0, len(places), batch)]
+    parts = []
+    for position, data in batches(images, rows, threads=threads):
+        if frozen is not None:
+            parts.append(executor.forward({frozen.name: frozen.outputs(data)}))
+        else:
+            parts.append(executor.forward({"data": data}))
+        if heard is not None:
+            heard(min((position + 1) * batch, len(places)))
+    return np.concatenate(parts)
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Return log-probabilities in float64.
+
+    Examples
+    --------
+    >>> np.exp(log_softmax(np.zeros((1, 4)))).tolist()
+    [[0.25, 0.25, 0.25, 0.25]]
+    """
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def standardised(graph: Graph, images: PreparedImages, rows: np.ndarray) -> Graph:
+    """Return the network whose input is standardised by the training images' mean and spread."""
+    mean, std = images.statistics(rows)
+    spec = replace(graph.input, mean=tuple(map(float, mean)), std=tuple(map(float, std)))
+    return replace(graph, input=spec)
