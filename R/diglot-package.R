@@ -27,8 +27,9 @@
 #' @section Errors and warnings:
 #' Every error is a condition of class `diglot_error_<kind>` and `diglot_error`, where the kind is
 #' one of `input` (an argument or the data), `image` (an image; also of class
-#' `diglot_error_input`), `model_file`, `device`, `memory`, `missing_package`, `diverged`,
-#' `callback` (an R function given as a callback failed) and `python` (anything unforeseen).
+#' `diglot_error_input`), `model_file`, `download`, `device`, `memory`, `missing_package`,
+#' `diverged`, `callback` (an R function given as a callback failed) and `python` (anything
+#' unforeseen).
 #' Warnings are of class `diglot_warning`; an interrupted fit also of
 #' `diglot_warning_interrupted`.
 #'
