@@ -37,6 +37,15 @@ PARAMETERS = {
     "vgg16_bn": 138_365_992,
     "vgg19_bn": 143_678_248,
     "mobilenet_v2": 3_504_872,
+    "alexnet": 61_100_840,
+    "googlenet": 6_624_904,
+    "inception_v3": 23_834_568,  # without the auxiliary head: timm's documentation
+    "squeezenet1_1": 1_235_496,
+    "densenet121": 7_978_856,
+    "densenet169": 14_149_480,
+    "densenet201": 20_013_928,
+    "resnext50_32x4d": 25_028_904,
+    "wide_resnet50_2": 68_883_240,
 }
 CIFAR_MILLIONS = {
     "resnet20": 0.27,
@@ -57,6 +66,15 @@ MULTIPLY_ADDS = {
     "vgg16": 15.470,
     "vgg19": 19.632,
     "mobilenet_v2": 0.301,
+    "alexnet": 0.714,
+    "googlenet": 1.498,
+    "inception_v3": 5.713,
+    "squeezenet1_1": 0.349,
+    "densenet121": 2.834,
+    "densenet169": 3.36,
+    "densenet201": 4.291,
+    "resnext50_32x4d": 4.23,
+    "wide_resnet50_2": 11.398,
 }
 # Every family, small enough to run.
 TINY = {
@@ -68,6 +86,13 @@ TINY = {
     "vgg11": {"size": (32, 70), "widths": (4, 4, 6, 6, 8), "hidden": (9, 7), "grid": 2},
     "vgg16_bn": {"size": 32, "widths": (4, 4, 6, 6, 8), "hidden": (9, 7), "grid": 3},
     "mobilenet_v2": {"size": (40, 33), "width": 0.25},
+    "alexnet": {"size": (70, 63), "widths": (4, 6, 5, 3, 4), "hidden": (9,), "grid": 3},
+    "densenet121": {"size": (40, 33), "depths": (2, 3), "growth": 4, "stem": 5},
+    "googlenet": {"size": (40, 33), "stem": (4, 4, 6), "stages": (((2, 3, 4, 2, 3, 2),),)},
+    "googlenet_bvlc": {"size": (30, 33), "stem": (4, 4, 6), "stages": (((2, 3, 4, 2, 3, 2),),)},
+    "inception_v3": {"size": (78, 75), "width": 0.05, "pooled": 32, "factorised": 64, "last": 1},
+    "squeezenet1_1": {"size": (40, 33), "squeeze": ((2, 3), (4,)), "expansion": 2, "stem": 5},
+    "resnext50_32x4d": {"size": (40, 33), "widths": (8, 8, 16, 16), "base_width": 8, "stem": 5},
 }
 
 
@@ -111,21 +136,38 @@ def test_every_parameter_is_in_a_stage_and_the_head_is_the_last():
         assert graph.groups["head"] == ["head_weight", "head_bias"]
         assert graph.head == "head"
         features = graph.shape_of(graph.features)
-        assert len(features) == 1
-        assert graph.parameters["head_weight"].shape == (graph.output_shape[0], features[0])
+        # SqueezeNet's head is a convolution: its features are still a map
+        assert len(features) == (3 if card(name).family == "squeezenet" else 1)
+        assert graph.parameters["head_weight"].shape[:2] == (graph.output_shape[0], features[0])
+
+
+def test_dropout_before_the_head_is_no_part_of_the_backbone():
+    """Features are computed once and kept: what training draws anew comes after them."""
+    ends = {"mobilenet_v2": "avgpool", "googlenet": "avgpool", "inception_v3": "avgpool"}
+    ends |= {"vgg11": "fc7_relu", "alexnet": "fc7_relu", "squeezenet1_1": "fire9"}
+    for name, end in ends.items():
+        graph = network(name)
+        assert graph.features.startswith(end), name
+        after = graph.nodes[graph.index_of(graph.features) + 1]
+        assert after.op == "Dropout" or name == "alexnet"  # whose last layer has none before it
 
 
 def test_the_table_lists_every_network():
     table = networks()
     native = table.groupby("family")[["height", "width", "channels", "classes"]].agg(set)
     small, cifar = ({28}, {28}, {1}, {10}), ({32}, {32}, {3}, {10})
-    photographs = ({224}, {224}, {3}, {1000})
+    photographs, larger = ({224}, {224}, {3}, {1000}), ({299}, {299}, {3}, {1000})
     assert {n: tuple(row) for n, row in zip(native.index, native.to_numpy(), strict=True)} == {
+        "alexnet": photographs,
+        "densenet": photographs,
+        "googlenet": photographs,
+        "inception_v3": larger,
         "lenet": small,
         "mlp": small,
         "mobilenet_v2": photographs,
         "resnet": photographs,
         "resnet_small": cifar,
+        "squeezenet": photographs,
         "vgg": photographs,
     }
     assert card("resnet50").mean == (0.485, 0.456, 0.406)  # torchvision's, for its weights
@@ -328,7 +370,8 @@ class Reference:
         return self.head(self.unit(x, "last").mean((2, 3)))
 
 
-@pytest.mark.parametrize("name", [n for n in TINY if n not in ("mlp", "lenet")])
+# What the other families compute is held against their libraries in test_weights_names_*.py.
+@pytest.mark.parametrize("name", [n for n in TINY if hasattr(Reference, n)])
 def test_networks_compute_what_pytorch_computes(mx, name):
     torch = pytest.importorskip("torch")
     graph = network(name, classes=4, **TINY[name])
@@ -398,6 +441,15 @@ def test_r_sends_doubles_and_single_numbers():
         ("resnet20", {"widths": ()}, "widths"),
         ("resnet20", {"depth": -3}, "depth"),
         ("mobilenet_v2", {"width": 0}, "width"),
+        ("inception_v3", {"width": 0.0}, "width"),
+        ("inception_v3", {"pooled": ()}, "pooled must have at least one entry"),
+        ("alexnet", {"widths": (4, 5)}, "widths must have 5 entries, not 2"),
+        ("densenet121", {"depths": ()}, "depths must have at least one entry"),
+        ("googlenet", {"form": "caffe"}, 'form must be "torchvision" or "bvlc"'),
+        ("googlenet", {"stem": (4, 5)}, "stem must have 3 entries"),
+        ("googlenet", {"stages": (((1, 2, 3),),)}, "each module 6 entries"),
+        ("squeezenet1_1", {"squeeze": ()}, "squeeze must have at least one stage"),
+        ("resnet18", {"groups": 2}, "groups and base_width go with bottleneck=True"),
         ("mobilenet_v2", {"width": float("nan")}, "width"),
         ("mobilenet_v2", {"width": "wide"}, "width"),
     ],

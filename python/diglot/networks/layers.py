@@ -14,7 +14,7 @@ def conv(
     b: Builder,
     x: Tensor,
     channels: int,
-    kernel: int = 3,
+    kernel: int | tuple[int, int] = 3,
     *,
     name: str,
     stride: int = 1,
@@ -23,16 +23,16 @@ def conv(
     bias: bool = True,
     init: str = "he",
 ) -> Tensor:
-    """Add a square convolution; without ``pad`` it keeps the size at stride 1."""
-    pad = kernel // 2 if pad is None else pad
+    """Add a convolution, a square or (height, width); without ``pad`` stride 1 keeps the size."""
+    kernel = (kernel, kernel) if isinstance(kernel, int) else kernel
     return b.add(
         "Convolution",
         x,
         name=name,
         init=init,
-        kernel=(kernel, kernel),
+        kernel=kernel,
         stride=(stride, stride),
-        pad=(pad, pad),
+        pad=(kernel[0] // 2, kernel[1] // 2) if pad is None else (pad, pad),
         num_filter=channels,
         num_group=groups,
         no_bias=not bias,
@@ -62,9 +62,20 @@ def pool(
     name: str,
     stride: int | None = None,
     pad: int = 0,
+    ceil: bool = False,
+    count_pad: bool = False,
 ) -> Tensor:
-    """Add max or average pooling; padding does not count in the average."""
+    """Add max or average pooling.
+
+    With ``ceil`` a last window that has only a part of the image counts, too. Padding counts in an
+    average, as zeros, only with ``count_pad``.
+    """
     stride = kernel if stride is None else stride
+    # MXNet's "full" convention rounds up without a look at where the last window starts. Caffe and
+    # PyTorch drop it where it would start outside the image; that can only be with padding or
+    # gaps between windows, so elsewhere the three agree. Averages over part of a window differ.
+    if ceil and (kind != "max" or pad or stride > kernel):
+        raise InputError("ceil goes with max pooling whose windows meet, without padding")
     return b.add(
         "Pooling",
         x,
@@ -73,7 +84,8 @@ def pool(
         kernel=(kernel, kernel),
         stride=(stride, stride),
         pad=(pad, pad),
-        count_include_pad=False,
+        count_include_pad=count_pad,
+        **({"pooling_convention": "full"} if ceil else {}),
     )
 
 
@@ -110,6 +122,21 @@ def add(b: Builder, x: Tensor, y: Tensor, *, name: str) -> Tensor:
     return b.add("elemwise_add", x, y, name=name)
 
 
+def concat(b: Builder, *xs: Tensor, name: str) -> Tensor:
+    """Join the channels of outputs of the same height and width."""
+    return b.add("Concat", *xs, name=name, dim=1, num_args=len(xs))
+
+
+def local_response_norm(
+    b: Builder, x: Tensor, *, name: str, size: int = 5, alpha: float = 1e-4, beta: float = 0.75
+) -> Tensor:
+    """Divide by ``(1 + alpha * mean)**beta``: the mean square of the ``size`` channels around.
+
+    As in Caffe: Krizhevsky, Sutskever and Hinton (2012) have a sum there, and a 2 for the 1.
+    """
+    return b.add("LRN", x, name=name, nsize=size, alpha=alpha, beta=beta, knorm=1.0)
+
+
 def same_length(**settings: Sequence[int]) -> None:
     """Refuse settings that must have one entry a stage, and are empty or differ in length."""
     for name, values in settings.items():
@@ -118,3 +145,34 @@ def same_length(**settings: Sequence[int]) -> None:
     if len({len(values) for values in settings.values()}) > 1:
         told = " and ".join(f"{name} ({len(values)})" for name, values in settings.items())
         raise InputError(f"{told} must have the same number of entries, one a stage")
+
+
+def silu(b: Builder, x: Tensor, *, name: str) -> Tensor:
+    """Add x * sigmoid(x), which is also called swish."""
+    gate = b.add("Activation", x, name=f"{name}_gate", act_type="sigmoid")
+    return b.add("elemwise_mul", x, gate, name=name)
+
+
+def hard_sigmoid(b: Builder, x: Tensor, *, name: str) -> Tensor:
+    """Add a straight line from 0 at -3 to 1 at 3, flat outside."""
+    return b.add("hard_sigmoid", x, name=name, alpha=1 / 6, beta=0.5)
+
+
+def hard_swish(b: Builder, x: Tensor, *, name: str) -> Tensor:
+    """Add x times its hard sigmoid."""
+    return b.add("elemwise_mul", x, hard_sigmoid(b, x, name=f"{name}_gate"), name=name)
+
+
+def gelu(b: Builder, x: Tensor, *, name: str) -> Tensor:
+    """Add x times the normal distribution function of x, exact and not by tanh."""
+    return b.add("LeakyReLU", x, name=name, act_type="gelu")
+
+
+def layer_norm(b: Builder, x: Tensor, *, name: str, eps: float) -> Tensor:
+    """Add layer normalisation over the last axis, with a learned scale and shift."""
+    return b.add("LayerNorm", x, name=name, axis=-1, eps=eps)
+
+
+def last_dense(b: Builder, x: Tensor, units: int, *, name: str, init: str) -> Tensor:
+    """Add a fully connected layer over the last axis, the same at every place of the others."""
+    return b.add("FullyConnected", x, name=name, init=init, num_hidden=units, flatten=False)

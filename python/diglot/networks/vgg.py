@@ -83,7 +83,8 @@ def vgg(
     x = features = flatten(b, adaptive_pool(b, x, grid, name="grid"), name="flat")
     for number, width in enumerate(hidden, len(widths) + 1):
         with b.group(f"dense{number}"):
-            x = act(b, dense(b, x, width, name=f"fc{number}", init="he"), name=f"fc{number}_relu")
-            x = features = dropout(b, x, dropout_rate, name=f"fc{number}_dropout")
+            x = dense(b, x, width, name=f"fc{number}", init="he")
+            x = features = act(b, x, name=f"fc{number}_relu")
+            x = dropout(b, x, dropout_rate, name=f"fc{number}_dropout")
     with b.group("head"):
         return b.graph("vgg", dense(b, x, classes, name="head"), features=features)

@@ -4,16 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from diglot.graph import Graph, Parameter
-from diglot.weights.names import resnet
+from diglot.weights.names import (
+    alexnet,
+    convnext,
+    densenet,
+    efficientnet,
+    googlenet,
+    inception_v3,
+    mobilenet_v2,
+    mobilenet_v3,
+    resnet,
+    squeezenet,
+    vgg,
+    vit,
+)
 from diglot.weights.names.tables import Arrays, Layout
 
 # By family, and by the library whose names they are.
 LAYOUTS: dict[str, Mapping[str, Layout]] = {
+    "alexnet": alexnet.LAYOUTS,
+    "convnext": convnext.LAYOUTS,
+    "densenet": densenet.LAYOUTS,
+    "efficientnet": efficientnet.LAYOUTS,
+    "googlenet": googlenet.LAYOUTS,
+    "inception_v3": inception_v3.LAYOUTS,
+    "mobilenet_v2": mobilenet_v2.LAYOUTS,
+    "mobilenet_v3": mobilenet_v3.LAYOUTS,
     "resnet": resnet.LAYOUTS,
+    "squeezenet": squeezenet.LAYOUTS,
+    "vgg": vgg.LAYOUTS,
+    "vit": vit.LAYOUTS,
+}
+
+# By family and library, too: the settings without which a network takes that library's weights
+# without complaint and computes something else.
+SETTINGS: dict[str, Mapping[str, Mapping[str, Any]]] = {
+    "convnext": convnext.SETTINGS,
+    "efficientnet": efficientnet.SETTINGS,
+    "mobilenet_v2": mobilenet_v2.SETTINGS,
+    "mobilenet_v3": mobilenet_v3.SETTINGS,
+    "vit": vit.SETTINGS,
 }
 
 # What a layer's parameters are called: by MXNet's operators, and by all the other libraries.
