@@ -5,6 +5,7 @@ Reference: https://protobuf.dev/reference/protobuf/textformat-spec/
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 from typing import Union
@@ -100,16 +101,16 @@ class Message:
             raise ModelFileError(f"{self.where}: its {key} is {value!r}, neither true nor false")
         return value in ("true", "True", "t", "1") if value else default
 
-    def choice(self, key: str, *known: str) -> str:
-        """Return the enum value called ``key``, the first of ``known`` by default.
+    def choice(self, key: str, *known: str, default: str = "") -> str:
+        """Return the enum value called ``key``, by default the first of ``known``.
 
         The file may give its number, which is its place in ``known``.
         """
-        value = self.text(key) or known[0]
+        value = self.text(key) or default or known[0]
         value = known[int(value)] if value in map(str, range(len(known))) else value
         if value not in known:
             raise ModelFileError(
-                f"{self.where}: its {key} is {value!r}; diglot knows {', '.join(known)}"
+                f"{self.where}: its {key} is {value}; diglot knows {', '.join(known)}"
             )
         return value
 
@@ -120,16 +121,18 @@ class Message:
                 raise ModelFileError(f"{self.where}: diglot does not know its field {key!r}")
 
     def _whole(self, key: str, value: str) -> int:
-        digits = value.lstrip("+-")
-        if not digits.isascii() or not digits.isdigit() or len(digits) > 18:
+        if not re.fullmatch(r"[-+]?[0-9]{1,18}", value):
             raise ModelFileError(f"{self.where}: its {key} is {value!r}, not a whole number")
         return int(value)
 
     def _real(self, key: str, value: str) -> float:
         try:
-            return float(value.rstrip("fF") if value[-1:] in "fF" else value)
-        except ValueError as error:
-            raise ModelFileError(f"{self.where}: its {key} is {value!r}, not a number") from error
+            number = float(re.sub(r"(?<=[\d.])[fF]$", "", value))
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            raise ModelFileError(f"{self.where}: its {key} is {value!r}, not a number")
+        return number
 
 
 def parse_text(text: str) -> Message:
