@@ -633,10 +633,13 @@ def _factors(attrs: Attrs, inputs: Sequence[Shape]) -> tuple[Shape, Shape]:
 
 
 def _batch_dot(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
-    (n, rows, inner), (m, other, columns) = _factors(attrs, inputs)
-    if n != m or inner != other:
+    """Multiply the matrices of the last two axes, for each place of all axes before."""
+    if len(inputs[0]) != len(inputs[1]) or len(inputs[0]) < 3:
+        raise ModelFileError(f"{inputs[0][1:]} and {inputs[1][1:]} are not stacks of matrices")
+    a, b = _factors(attrs, inputs)
+    if a[:-2] != b[:-2] or a[-1] != b[-2]:
         raise ModelFileError(f"{inputs[0][1:]} and {inputs[1][1:]} cannot be multiplied")
-    return [(n, rows, columns)]
+    return [(*a[:-1], b[-1])]
 
 
 def _batch_dot_macs(attrs: Attrs, inputs: Sequence[Shape], output: Shape) -> int:

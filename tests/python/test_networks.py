@@ -12,8 +12,9 @@ import diglot
 from diglot import networks as networks_table
 from diglot.engine.mxnet import load
 from diglot.errors import InputError, ModelFileError
-from diglot.graph import Graph, InputSpec, InputTooSmallError
+from diglot.graph import Builder, Graph, InputSpec, InputTooSmallError
 from diglot.networks import card, network, networks, resolve, smallest_size
+from diglot.networks.layers import local_response_norm, pool
 from graph_checks import assert_mxnet_agrees, forward, random_weights, symbol_of
 
 # MXNet 1.9.1 asks scipy for what has moved.
@@ -46,6 +47,16 @@ PARAMETERS = {
     "densenet201": 20_013_928,
     "resnext50_32x4d": 25_028_904,
     "wide_resnet50_2": 68_883_240,
+    "mobilenet_v3_large": 5_483_032,
+    "mobilenet_v3_small": 2_542_856,
+    "efficientnet_b0": 5_288_548,
+    "efficientnet_b1": 7_794_184,
+    "efficientnet_b2": 9_109_994,
+    "efficientnet_b3": 12_233_232,
+    "convnext_tiny": 28_589_128,
+    "convnext_small": 50_223_688,
+    "vit_b_16": 86_567_656,
+    "vit_s_16": 22_050_664,  # timm's documentation
 }
 CIFAR_MILLIONS = {
     "resnet20": 0.27,
@@ -75,6 +86,14 @@ MULTIPLY_ADDS = {
     "densenet201": 4.291,
     "resnext50_32x4d": 4.23,
     "wide_resnet50_2": 11.398,
+    "mobilenet_v3_large": 0.217,
+    "mobilenet_v3_small": 0.057,
+    "efficientnet_b0": 0.386,
+    "efficientnet_b1": 0.687,
+    "efficientnet_b3": 1.827,  # B2 is listed for another size
+    "convnext_tiny": 4.456,
+    "convnext_small": 8.684,
+    "vit_b_16": 17.564,
 }
 # Every family, small enough to run.
 TINY = {
@@ -157,18 +176,23 @@ def test_the_table_lists_every_network():
     native = table.groupby("family")[["height", "width", "channels", "classes"]].agg(set)
     small, cifar = ({28}, {28}, {1}, {10}), ({32}, {32}, {3}, {10})
     photographs, larger = ({224}, {224}, {3}, {1000}), ({299}, {299}, {3}, {1000})
+    sides = {224, 240, 260, 300}
     assert {n: tuple(row) for n, row in zip(native.index, native.to_numpy(), strict=True)} == {
         "alexnet": photographs,
+        "convnext": photographs,
         "densenet": photographs,
+        "efficientnet": (sides, sides, {3}, {1000}),
         "googlenet": photographs,
         "inception_v3": larger,
         "lenet": small,
         "mlp": small,
         "mobilenet_v2": photographs,
+        "mobilenet_v3": photographs,
         "resnet": photographs,
         "resnet_small": cifar,
         "squeezenet": photographs,
         "vgg": photographs,
+        "vit": photographs,
     }
     assert card("resnet50").mean == (0.485, 0.456, 0.406)  # torchvision's, for its weights
     assert card("resnet50").std == (0.229, 0.224, 0.225)
@@ -383,6 +407,54 @@ def test_networks_compute_what_pytorch_computes(mx, name):
     result = forward(mx, graph, weights, images) / scale
     np.testing.assert_allclose(result, expected / scale, atol=1e-5)
     assert np.ptp(expected, axis=0).min() > 1e-3 * scale  # the images do make a difference
+
+
+def _op(size, add):
+    b = Builder(InputSpec(*size, 7))
+    return b.graph("one", add(b))
+
+
+@pytest.mark.parametrize("size", [(4, 7), (5, 6), (7, 9), (8, 4)])
+@pytest.mark.parametrize(("kernel", "stride"), [(2, 2), (3, 2), (3, 3), (3, 1)])
+def test_pooling_that_rounds_up_takes_in_the_last_part(mx, size, kernel, stride):
+    graph = _op(size, lambda b: pool(b, b.data, "max", kernel, stride=stride, ceil=True, name="p"))
+    images = np.random.default_rng(1).normal(-9, 1, (2, 7, *size)).astype(np.float32)
+    # a window starts wherever it finds something that the one before left out
+    rows, columns = (range(0, max(1, n - kernel + stride), stride) for n in size)
+    expected = [
+        [images[:, :, i : i + kernel, j : j + kernel].max((2, 3)) for j in columns] for i in rows
+    ]
+    result = forward(mx, graph, {}, images)
+    np.testing.assert_array_equal(result, np.moveaxis(expected, (0, 1), (2, 3)))
+    assert result.shape[1:] == graph.output_shape
+
+
+def test_pooling_that_rounds_up_is_refused_where_libraries_differ():
+    for kind, settings in [("avg", {}), ("max", {"pad": 1}), ("max", {"stride": 3})]:
+        with pytest.raises(InputError, match="ceil goes with max pooling"):
+            _op((9, 9), lambda b, k=kind, s=settings: pool(b, b.data, k, ceil=True, name="p", **s))
+
+
+def test_an_average_may_count_the_padding(mx):
+    images = np.ones((1, 7, 4, 5), np.float32)
+    for count, corner in ((True, 4 / 9), (False, 1)):
+        graph = _op(
+            (4, 5),
+            lambda b, c=count: pool(b, b.data, "avg", 3, stride=1, pad=1, count_pad=c, name="p"),
+        )
+        result = forward(mx, graph, {}, images)
+        assert result[0, 0, 0, 0] == pytest.approx(corner)
+        assert result[0, 0, 1, 1] == pytest.approx(1)
+
+
+def test_local_response_norm_is_caffes(mx):
+    """Caffe's manual: (1 + alpha / n * the sum of n neighbours' squares)**beta, zeros outside."""
+    graph = _op((3, 4), lambda b: local_response_norm(b, b.data, name="n", alpha=0.3))
+    images = np.random.default_rng(1).normal(0, 3, (2, 7, 3, 4)).astype(np.float32)
+    squares = np.pad(images.astype(np.float64) ** 2, ((0, 0), (2, 2), (0, 0), (0, 0)))
+    around = sum(squares[:, i : i + 7] for i in range(5))
+    expected = images / (1 + 0.3 / 5 * around) ** 0.75
+    np.testing.assert_allclose(forward(mx, graph, {}, images), expected, rtol=1e-5)
 
 
 def test_mobilenet_rounds_channels_as_published():

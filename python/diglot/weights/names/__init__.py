@@ -84,7 +84,7 @@ class Translation:
     missing: list[str]
 
 
-def translate(graph: Graph, family: str, arrays: Arrays) -> Translation:
+def translate(graph: Graph, family: str, arrays: Arrays, style: str | None = None) -> Translation:
     """Bring a file's tensors to our names, by the layout that finds the most parameters.
 
     Parameters
@@ -95,6 +95,9 @@ def translate(graph: Graph, family: str, arrays: Arrays) -> Translation:
         Its family in the catalogue.
     arrays : mapping of str to ndarray
         What a reader returned.
+    style : str, optional
+        Whose names they are, where names alone do not tell: ``"timm_tf"`` for timm's models that
+        come from TensorFlow.
 
     Returns
     -------
@@ -110,7 +113,9 @@ def translate(graph: Graph, family: str, arrays: Arrays) -> Translation:
     """
     wanted = {_their_name(p): p.name for p in graph.parameters.values()}
     layouts: dict[str, Layout] = {**LAYOUTS.get(family, {}), "diglot": _own}
-    found = [_matched(style, layout(arrays), wanted) for style, layout in layouts.items()]
+    if style is not None:
+        layouts = {style: layouts[style]}
+    found = [_matched(own, layout(arrays), wanted) for own, layout in layouts.items()]
     return max(found, key=lambda t: len(t.arrays))
 
 
