@@ -18,7 +18,7 @@ def squeezenet(
     stem: int = 64,
     dropout_rate: float = 0.5,
 ) -> Graph:
-    """Build a SqueezeNet, version 1.1, for images of any size from 19 pixels.
+    """Build a SqueezeNet, version 1.1, for images of any size from 25 pixels.
 
     Its head is a 1x1 convolution, whose maps are averaged to one number a class.
 
