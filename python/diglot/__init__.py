@@ -22,6 +22,7 @@ _MODULES = {
     "ImageClassifier": "classifier",
     "load": "classifier",
     "loads": "classifier",
+    "pretrained": "zoo",
     "report": "report",
     "network": "networks",
     "networks": "networks",
@@ -60,6 +61,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
     from diglot.installation import check_setup, devices
     from diglot.networks import network, networks
     from diglot.report import report
+    from diglot.zoo import pretrained
 
 __all__ = [
     "DeviceError",
@@ -81,6 +83,7 @@ __all__ = [
     "loads",
     "network",
     "networks",
+    "pretrained",
     "read_idx",
     "read_images",
     "report",

@@ -258,6 +258,8 @@ class Graph:
         The parameters' values, statistics included.
     extra_inputs : mapping of str to tuple of int
         Shapes, without the batch, of inputs beside ``data``.
+    origin : mapping of str, or None
+        Where the weights came from, as JSON-able data: source, licence and so on.
 
     Examples
     --------
@@ -274,6 +276,10 @@ class Graph:
     features: str = ""
     weights: Mapping[str, np.ndarray] | None = None
     extra_inputs: Mapping[str, Shape] | None = None
+    origin: Mapping[str, Any] | None = None
+
+    def __deepcopy__(self, memo: Any) -> Graph:
+        return self  # nothing in it changes, and weights are large
 
     # ---- what follows from the nodes
 
@@ -662,6 +668,7 @@ class Graph:
             "symbol": self.to_json(),
             "input": asdict(self.input),
             "features": self.features,
+            **({"origin": dict(self.origin)} if self.origin else {}),
         }
 
     @classmethod
@@ -674,7 +681,11 @@ class Graph:
             raise ModelFileError(f"the network's description is damaged: {error!r}") from error
         if not all(isinstance(text, str) for text in (name, symbol, features)):
             raise ModelFileError("the network's description is damaged: text expected")
-        return cls.from_json(symbol, spec, name=name, features=features)
+        origin = fields.get("origin")
+        if origin is not None and not isinstance(origin, dict):
+            raise ModelFileError("the network's description is damaged: its origin is no table")
+        graph = cls.from_json(symbol, spec, name=name, features=features)
+        return replace(graph, origin=origin)
 
     @classmethod
     def from_json(

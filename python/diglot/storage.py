@@ -263,6 +263,57 @@ def read_file(
         raise ModelFileError(f"{path} cannot be read: {_fix(error, path)}") from error
 
 
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read what diglot wrote beside a file's tensors, without the tensors.
+
+    Parameters
+    ----------
+    path : path
+        A safetensors file.
+
+    Returns
+    -------
+    dict
+        Empty if it is another program's file.
+
+    Raises
+    ------
+    ModelFileError
+        If it cannot be read, or is damaged.
+
+    Examples
+    --------
+    >>> from diglot.storage import read_metadata
+    >>> read_metadata("nowhere.safetensors")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    diglot.errors.ModelFileError: nowhere.safetensors cannot be read: ...
+    """
+    try:
+        with open(path, "rb") as file:
+            header, _ = _header(file, os.fstat(file.fileno()).st_size)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelFileError(f"{path} cannot be read: {_fix(error, path)}") from error
+    return _metadata(header, str(path), required=False)
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     file_sha256(file.name)[:8]
+    'e3b0c442'
+    """
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def fingerprint(tensors: Mapping[str, np.ndarray]) -> str:
     """Give the SHA-256 of named arrays: names, element types, shapes and bytes.
 

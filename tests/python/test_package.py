@@ -33,6 +33,7 @@ ROOMS = [
     "datasets",
     "images",
     "augment",
+    "zoo",
     "evaluation",
     "training",
     "classifier",

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    clone,
+)
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from diglot import storage
 from diglot.augment import Augment, augment
-from diglot.classifier.fitting import Fit, Fitted, plan_phases, run_fit, score_batch
+from diglot.classifier.fitting import Fit, Fitted, plan_phases, run_fit, score_batch, try_rates
 from diglot.classifier.inputs import check_channels, input_spec, is_empty_table, is_table
 from diglot.classifier.labels import (
     Labels,
@@ -27,9 +34,16 @@ from diglot.classifier.labels import (
     split_validation,
 )
 from diglot.classifier.model_file import UNSAVED, metadata, restore
-from diglot.classifier.settings import check_settings, is_several, jsonable, jsonable_weights, whole
+from diglot.classifier.settings import (
+    check_settings,
+    is_several,
+    jsonable,
+    jsonable_weights,
+    number,
+    whole,
+)
 from diglot.classifier.task import Recipe, Rows, log_softmax, score, standardised
-from diglot.engine import Device, Executor, Optimiser, open_executor, pick_device
+from diglot.engine import Executor, Optimiser, open_executor, pick_device
 from diglot.errors import DivergedError, InputError
 from diglot.evaluation import evaluate_classes
 from diglot.graph import Graph, initial_weights
@@ -37,7 +51,8 @@ from diglot.images import ImageSet, PreparedImages, as_images
 from diglot.networks import resolve
 from diglot.progress import reporter
 from diglot.seeds import check_seed
-from diglot.training import Checkpoints, Plan, find_checkpoint
+from diglot.training import Checkpoints, LearningRates, Plan, find_checkpoint
+from diglot.zoo import embed
 
 # By optimiser: where all begins anew, where a head alone does, and where all goes on.
 _RATES = {"sgd": (0.02, 0.02, 0.01), "adam": (1e-3, 1e-3, 1e-4), "adamw": (1e-3, 1e-3, 1e-4)}
@@ -69,7 +84,9 @@ class _Session:
     fresh_optimiser: bool = True
 
 
-class ImageClassifier(ClassifierMixin, BaseEstimator):
+class ImageClassifier(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator
+):
     """Train a network to tell classes of images apart.
 
     Parameters
@@ -328,6 +345,51 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         """Return what learns once the head has been trained alone."""
         return "all" if isinstance(self.train, str) and self.train != "head" else self.train
 
+    def fine_tune(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        validation_data: tuple[Any, Any] | None = None,
+        **settings: Any,
+    ) -> ImageClassifier:
+        """Train a new model on other images or labels, from this one's weights.
+
+        Parameters
+        ----------
+        X, y, sample_weight, validation_data
+            As in `fit`; the labels may be others.
+        **settings
+            Settings that differ from this model's, such as ``epochs`` or ``train``, which is
+            "head_then_all" by default: first the new head learns alone, for one epoch or as many
+            as ``epochs=(3, 10)`` says, then everything.
+
+        Returns
+        -------
+        ImageClassifier
+            A new one; this one stays as it is.
+
+        Examples
+        --------
+        >>> from diglot import ImageClassifier
+        >>> images = np.random.default_rng(1).random((40, 8, 8))
+        >>> first = ImageClassifier("mlp", epochs=1, seed=1).fit(images, ["a", "b"] * 20)
+        >>> first.fine_tune(images, ["x", "y", "z", "z"] * 10, train="head").classes_.tolist()
+        ['x', 'y', 'z']
+        """
+        check_is_fitted(self)
+        kept = {
+            "train": "head_then_all",
+            "checkpoint": None,
+            "checkpoint_every": None,
+            "resume": None,
+            "class_weight": None,
+        }
+        new = ImageClassifier(**{**self.get_params(deep=False), **kept, "network": self.network_})
+        if is_several(new.epochs) and settings.get("train", new.train) != "head_then_all":
+            new.epochs = new.epochs[-1]
+        return new.set_params(**settings).fit(X, y, sample_weight, validation_data)
+
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
     ) -> ImageClassifier:
@@ -395,6 +457,32 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         seed: int,
         session: _Session,
     ) -> ImageClassifier:
+        given = (graph, images, labels, weights, validation_data, seed, session)
+        with self._fit_of(*given) as (fit, labels):
+            try:
+                fitted = self._run_fit(fit, session)
+            except DivergedError as error:
+                if error.model is not None:
+                    self._settle(error.model, labels, fit, session)
+                    error.model = self
+                raise
+        self._settle(fitted, labels, fit, session)
+        if not session.fresh_optimiser:
+            self._runtime.optimiser_state = fitted.optimiser_state
+        return self
+
+    @contextmanager
+    def _fit_of(
+        self,
+        graph: Graph,
+        images: ImageSet,
+        labels: Labels,
+        weights: np.ndarray,
+        validation_data: tuple[Any, Any] | None,
+        seed: int,
+        session: _Session,
+    ) -> Iterator[tuple[Fit, Labels]]:
+        """Decide everything about a fit; images are open as long as it goes on."""
         device = pick_device(self.device)
         given = graph.weights is not None
         if not given and session.train != "all":
@@ -405,21 +493,23 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         counted = np.flatnonzero(weights > 0)
         images, weights = images.take(counted), weights[counted]
         codes = labels.codes[counted]
-        held: Rows | None = None
-        with self._prepared(images, graph) as ready:
+        with ExitStack() as opened:
+            ready = opened.enter_context(self._prepared(images, graph))
             places, merged, digest = merge_repeats(ready.keys(), codes, weights)
             labels = replace(labels, codes=codes[places])
             merged = merged * class_weights(self.class_weight, labels, merged)[labels.codes]
             if not given:
                 graph = standardised(graph, ready, places)
                 ready.spec = graph.input
-            rows = Rows(ready, places, labels.codes, merged / merged.mean())
+            rows, held = Rows(ready, places, labels.codes, merged / merged.mean()), None
             if validation_data is not None:
                 held, more = self._held_out(validation_data, graph, labels.classes)
+                opened.enter_context(held.images)
                 digest = hashlib.sha256((digest + more).encode()).hexdigest()
             elif self.validation is not None and session.first_epoch == 0:
                 chosen = split_validation(labels.codes, float(self.validation), seed)
                 rows, held = rows[~chosen], rows[chosen]
+            rates = self._rates(given)
             fit = Fit(
                 graph=graph.with_weights(initial_weights(graph, seed)),
                 train=rows,
@@ -429,27 +519,14 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
                 optimiser=self._optimiser(),
                 device=device,
                 phases=plan_phases(
-                    graph, session.train, session.epochs, self._rates(given), self.layer_decay
+                    graph, session.train, session.epochs, rates, float(self.layer_decay)
                 ),
                 plan=self._plan(session, seed, judged=held is not None),
                 run=self._run(graph, digest, labels, seed),
                 views=None if self.views is None else int(self.views),
                 memory_limit=self.memory_limit,
             )
-            try:
-                fitted = self._run_fit(fit, session)
-            except DivergedError as error:
-                if error.model is not None:
-                    self._settle(error.model, labels, seed, device, session)
-                    error.model = self
-                raise
-            finally:
-                if validation_data is not None and held is not None:
-                    held.images.close()
-        self._settle(fitted, labels, seed, device, session)
-        if not session.fresh_optimiser:
-            self._runtime.optimiser_state = fitted.optimiser_state
-        return self
+            yield fit, labels
 
     def _run_fit(self, fit: Fit, session: _Session) -> Fitted:
         first = session.first_epoch == 0
@@ -542,9 +619,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
                 return check_seed(run.get("seed") if isinstance(run, dict) else None)
         return check_seed(self.seed)
 
-    def _settle(
-        self, fitted: Fitted, labels: Labels, seed: int, device: Device, session: _Session
-    ) -> None:
+    def _settle(self, fitted: Fitted, labels: Labels, fit: Fit, session: _Session) -> None:
         """Set the fitted attributes."""
         result = fitted.result
         history = pd.DataFrame(result.history)
@@ -560,8 +635,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         self.history_ = history
         self.best_epoch_ = result.best_epoch
         self.stopped_ = result.stopped
-        self.seed_ = seed
-        self.device_ = str(device)
+        self.seed_ = fit.plan.seed
+        self.device_ = str(fit.device)
         self._runtime = _Runtime()
         self._runtime.executor = fitted.executor
 
@@ -640,6 +715,92 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
             level=level,
             ordered=self.ordered_,
         )
+
+    def embed(self, X: Any, layer: str | None = None) -> np.ndarray:
+        """Return a layer's output: features for models of your own.
+
+        Parameters
+        ----------
+        X : images
+        layer : str, optional
+            A layer of ``network_.layers()``; by default what the head sees.
+
+        Returns
+        -------
+        ndarray, float32
+            (n, d), or (n, height, width, channels) where the layer keeps places.
+        """
+        check_is_fitted(self)
+        images = self._images(X, reset=False, allow_empty=True)
+        if len(images):
+            check_channels(images, self.network_.input)
+        return embed(
+            self.network_,
+            images,
+            layer,
+            memory_limit=self.memory_limit,
+            threads=self.threads,
+            verbose=self.verbose,
+        )
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the features that the head sees: the model as a step of a pipeline.
+
+        Parameters
+        ----------
+        X : images
+
+        Returns
+        -------
+        ndarray of shape (n, d), float32
+            Where features have places, the averages over these.
+        """
+        features = self.embed(X)
+        return features.mean(axis=(1, 2)) if features.ndim == 4 else features
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self.network_.shape_of(self.network_.features or self.network_.head)[0])
+
+    def find_learning_rate(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        lowest: float = 1e-5,
+        highest: float = 1.0,
+        steps: int = 100,
+    ) -> LearningRates:
+        """Try learning rates from low to high, and say which trains fastest.
+
+        Nothing is fitted by it.
+
+        Parameters
+        ----------
+        X, y : images and labels
+            As in `fit`.
+        lowest, highest : float
+            Between which the rate grows from step to step.
+        steps : int
+            How many batches to train on; fewer where the loss explodes before.
+
+        Returns
+        -------
+        LearningRates
+            ``.table``, ``.suggestion`` and ``.plot()``.
+        """
+        check_settings(self)
+        number("lowest", lowest, lambda v: v > 0, "a positive number")
+        number("highest", highest, lambda v: v > lowest, "above lowest")
+        steps = whole("steps", steps, 5)
+        trial = clone(self).set_params(
+            validation=None, patience=None, checkpoint=None, checkpoint_every=None, resume=None
+        )
+        images, weights, labels = trial._training_rows(X, y, None)
+        graph, seed = trial._resolved(images, labels), trial._seed()
+        session = _Session(_epochs(trial.epochs), trial._later(), schedule="constant")
+        with trial._fit_of(graph, images, labels, weights, None, seed, session) as (fit, _):
+            return try_rates(fit, lowest, highest, steps, reporter(self.verbose))
 
     def _executor(self) -> Executor:
         if self._runtime.executor is None:
@@ -737,6 +898,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = []  # features are float32
         return tags
 
 

@@ -31,7 +31,7 @@ def frozen_end(graph: Graph, learned: Collection[str]) -> str | None:
     >>> from diglot import network
     >>> net = network("vgg11", classes=2)
     >>> frozen_end(net, net.groups["head"]), frozen_end(net, list(net.parameters))
-    ('classifier_relu2', None)
+    ('fc7_relu', None)
     """
     cuts = [graph.index_of(layer) for layer in graph.cuts(learned)]
     frozen = graph.nodes[: cuts[-1] + 1] if cuts else ()

@@ -20,11 +20,14 @@ from diglot.graph import Graph
 from diglot.images.memory import available_memory
 from diglot.progress import Reporter
 from diglot.training import (
+    Checkpoint,
     Checkpoints,
+    LearningRates,
     Plan,
     Result,
     State,
     find_checkpoint,
+    range_test,
     read_checkpoint,
     train,
 )
@@ -199,10 +202,11 @@ def run_fit(
     found = None
     if resume is not None and (path := find_checkpoint(resume)) is not None:
         found = read_checkpoint(path, fit.run)
-    fitted = Fitted(fit.graph, Result(), None, dict(optimiser_state or {}))
+    fitted = Fitted(fit.graph, Result(), None, {})
     state = found.state if found else State()
     for index in range(state.phase, len(fit.phases)):
-        fitted = _run_phase(fit, index, fitted, state, found, reporter, callbacks, checkpoints)
+        start = _Start(fitted.graph, state, found, optimiser_state if index == 0 else None)
+        fitted = _run_phase(fit, fit.phases[index], start, reporter, callbacks, checkpoints)
         if fitted.result.stopped in ("callback", "interrupted"):
             break
         found = None
@@ -212,30 +216,31 @@ def run_fit(
     return fitted
 
 
+@dataclass(frozen=True)
+class _Start:
+    """Where a phase begins: at a checkpoint, or with an optimiser's state from before."""
+
+    graph: Graph
+    state: State
+    found: Checkpoint | None
+    optimiser_state: Mapping[str, np.ndarray] | None
+
+
 def _run_phase(
     fit: Fit,
-    index: int,
-    before: Fitted,
-    state: State,
-    found: Any,
+    phase: Phase,
+    start: _Start,
     reporter: Reporter,
     callbacks: Any,
     checkpoints: Checkpoints | None,
 ) -> Fitted:
-    phase, graph = fit.phases[index], before.graph
-    frozen, rest = _split(graph, phase, fit.device)
-    refuse_memory(rest, min(fit.recipe.batch_size, len(fit.train)), fit.device)
-    executor = open_executor(rest, fit.device)
-    factors = {n: phase.factors[n] for n in rest.parameters}
-    executor.prepare_training(training_graph(rest), fit.optimiser, factors)
-    if found is not None:
-        executor.load_weights({**graph.weights, **found.weights})
-        executor.load_optimiser_state(found.optimiser)
-    elif before.optimiser_state:
-        executor.load_optimiser_state(before.optimiser_state)
-    task = ClassificationTask(
-        fit.train, fit.held, fit.classes, fit.recipe, score_batch(graph), frozen
-    )
+    graph, state = start.graph, start.state
+    executor, task, frozen = _opened(fit, phase, graph)
+    if start.found is not None:
+        executor.load_weights({**graph.weights, **start.found.weights})
+        executor.load_optimiser_state(start.found.optimiser)
+    elif start.optimiser_state is not None:
+        executor.load_optimiser_state(start.optimiser_state)
     plan = replace(
         fit.plan,
         epochs=phase.epochs,
@@ -243,8 +248,7 @@ def _run_phase(
         first_epoch=fit.plan.first_epoch + len(state.history) - state.epoch,
     )
     try:
-        views = fit.views or min(phase.epochs, _MOST_VIEWS)
-        task.compute_features(views, fit.memory_limit, reporter)
+        task.compute_features(_views(fit, phase), fit.memory_limit, reporter)
         result = train(
             executor,
             task,
@@ -263,6 +267,39 @@ def _run_phase(
     finally:
         task.close()
     return _fitted(graph, executor, frozen, result)
+
+
+def try_rates(
+    fit: Fit, lowest: float, highest: float, steps: int, reporter: Reporter
+) -> LearningRates:
+    """Run the range test on a fit's last phase; see :func:`diglot.training.range_test`."""
+    phase = fit.phases[-1]
+    executor, task, _ = _opened(fit, phase, fit.graph)
+    try:
+        task.compute_features(_views(fit, phase), fit.memory_limit, reporter)
+        return range_test(
+            executor, task, lowest, highest, steps, seed=fit.plan.seed, reporter=reporter
+        )
+    finally:
+        task.close()
+
+
+def _opened(
+    fit: Fit, phase: Phase, graph: Graph
+) -> tuple[Executor, ClassificationTask, Frozen | None]:
+    """Return what runs the part that learns, its task, and the part that does not."""
+    frozen, rest = _split(graph, phase, fit.device)
+    refuse_memory(rest, min(fit.recipe.batch_size, len(fit.train)), fit.device)
+    executor = open_executor(rest, fit.device)
+    factors = {n: phase.factors[n] for n in rest.parameters}
+    executor.prepare_training(training_graph(rest), fit.optimiser, factors)
+    batch = score_batch(graph)
+    task = ClassificationTask(fit.train, fit.held, fit.classes, fit.recipe, batch, frozen)
+    return executor, task, frozen
+
+
+def _views(fit: Fit, phase: Phase) -> int:
+    return fit.views or min(phase.epochs, _MOST_VIEWS)
 
 
 def _fitted(graph: Graph, executor: Executor, frozen: Frozen | None, result: Result) -> Fitted:

@@ -16,11 +16,12 @@ from diglot.errors import InputError
 from diglot.graph import Graph, InputSpec, InputTooSmallError
 from diglot.networks.catalogue import CARDS, Card
 from diglot.networks.own import is_path, own_network
+from diglot.networks.vit import at_size, has_positions
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Card", "card", "network", "networks", "resolve", "smallest_size"]
+__all__ = ["Card", "card", "network", "networks", "refit", "resolve", "smallest_size"]
 
 _LARGEST_SEARCHED = 4096
 
@@ -240,10 +241,37 @@ def resolve(given: Any, spec: InputSpec, classes: int, **settings: Any) -> Graph
             f"the setting {next(iter(settings))!r} goes with a network of the catalogue, given by "
             "its name; another network is taken as it is"
         )
-    graph = given.with_input(spec) if isinstance(given, Graph) else own_network(given, spec)
+    graph = refit(given, spec) if isinstance(given, Graph) else own_network(given, spec)
     _ = graph.parameters  # an input that does not fit is refused here
     classes = _whole("classes", classes)
     return graph if graph.gives(classes) else graph.with_head(classes)
+
+
+def refit(graph: Graph, spec: InputSpec) -> Graph:
+    """Return a network, with its weights, for images of another size or other channels.
+
+    Parameters
+    ----------
+    graph : Graph
+        With or without weights. A transformer's position embeddings are stretched.
+    spec : InputSpec
+        What the input will look like.
+
+    Returns
+    -------
+    Graph
+
+    Raises
+    ------
+    InputError
+        If the network cannot take it, or a weight does not fit.
+
+    Examples
+    --------
+    >>> refit(network("resnet18", size=64), InputSpec(96, 80, 1)).shape_of("layer4_1_relu2")
+    (512, 3, 3)
+    """
+    return at_size(graph, spec) if has_positions(graph) else graph.with_input(spec)
 
 
 def _build(entry: Card, spec: InputSpec, classes: int | None, settings: Mapping[str, Any]) -> Graph:

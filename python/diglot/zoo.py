@@ -1,0 +1,485 @@
+"""``pretrained()``: a network with weights from a file or the hub, ready to be fine-tuned."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diglot import storage
+from diglot.engine import Executor, open_executor
+from diglot.errors import InputError, ModelFileError
+from diglot.graph import Graph, InputSpec
+from diglot.images import PreparedImages, as_images, batches
+from diglot.networks import card, network, refit
+from diglot.progress import reporter
+from diglot.weights.caffe import read_caffe
+from diglot.weights.hub import download
+from diglot.weights.mxnet_params import read_mxnet
+from diglot.weights.names import Translation, translate
+from diglot.weights.onnx import read_onnx
+from diglot.weights.safetensors_file import read_safetensors, refuse_pickle
+
+_BATCH = 16
+_STRUCTURES = (".json", ".prototxt")  # files that say what the network is
+_ENDINGS = (".safetensors", ".params", ".onnx", ".caffemodel", ".index.json")
+_PICKLES = (".pth", ".pt", ".bin", ".pkl", ".ckpt", ".tar")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Network(Graph):
+    """A network with weights: :class:`diglot.graph.Graph` that can also be run.
+
+    Examples
+    --------
+    >>> import diglot
+    >>> model = diglot.ImageClassifier("lenet", epochs=1, seed=1)
+    >>> digits = diglot.example_images("digits")[:50]
+    >>> model = model.fit(digits[["image"]], digits["label"])
+    >>> net = Network.of(model.network_)
+    >>> net.embed(digits[["image"]]).shape, net.logits(np.zeros((2, 28, 28, 1))).shape
+    ((50, 500), (2, 10))
+    """
+
+    @classmethod
+    def of(cls, graph: Graph) -> Network:
+        """Return a graph with weights as a network that can be run."""
+        return cls(**{f.name: getattr(graph, f.name) for f in fields(Graph)})
+
+    def logits(self, X: Any) -> np.ndarray:
+        """Return the network's outputs for images that are prepared already.
+
+        Parameters
+        ----------
+        X : array of shape (n, height, width, channels)
+            Resized to the network's input, mean subtracted, divided by the standard deviation.
+
+        Returns
+        -------
+        ndarray of shape (n, classes), float32
+
+        Raises
+        ------
+        InputError
+            If the shape is another; the message names both.
+        """
+        images = np.asarray(X, np.float32)
+        spec = self.input
+        want = (spec.height, spec.width, spec.channels)
+        if images.ndim != 4 or images.shape[1:] != want:
+            raise InputError(
+                f"network {self.name!r} takes arrays of the shape (n, {want[0]}, {want[1]}, "
+                f"{want[2]}), not {images.shape}; embed() and ImageClassifier prepare images "
+                "themselves"
+            )
+        parts = [
+            self._executor.forward({"data": images[i : i + _BATCH]})
+            for i in range(0, len(images), _BATCH)
+        ]
+        return np.concatenate(parts) if parts else np.empty((0, *self.output_shape), np.float32)
+
+    def embed(self, X: Any, layer: str | None = None, *, verbose: Any = "auto") -> np.ndarray:
+        """Return a layer's output: features for models of your own.
+
+        Parameters
+        ----------
+        X : images
+            As `ImageClassifier` takes them; they are prepared as the weights expect it.
+        layer : str, optional
+            One of `Graph.layers`; by default what the head sees.
+        verbose : {"auto", True, False} or callable
+            Progress; see `diglot.progress.reporter`.
+
+        Returns
+        -------
+        ndarray, float32
+            (n, d), or (n, height, width, channels) where the layer keeps places.
+        """
+        return embed(self, X, layer, verbose=verbose)
+
+    @cached_property
+    def _executor(self) -> Executor:
+        return open_executor(self)
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name:14}{value}" for name, value in describe(self).items())
+
+    def __repr__(self) -> str:
+        return super().__repr__()
+
+
+def describe(net: Graph) -> dict[str, str]:
+    """Return a network's card in words.
+
+    Parameters
+    ----------
+    net : Graph
+        With or without weights.
+
+    Returns
+    -------
+    dict of str to str
+
+    Examples
+    --------
+    >>> from diglot import network
+    >>> describe(network("resnet18"))["groups"]
+    'stem, stage1, stage2, stage3, stage4, head'
+    """
+    spec, origin = net.input, dict(net.origin or {})
+    rule = {"crop": f"centre crop, {spec.crop_fraction:g} of the shorter side"}.get(
+        spec.resize, "resized as a whole"
+    )
+    lines = {
+        "network": f"{net.name}, {net.parameter_count:,} parameters",
+        "input": f"{spec.height} x {spec.width} pixels, {spec.channels} channel(s); {rule}, "
+        f"{spec.interpolation}",
+        "mean": ", ".join(f"{v:.4g}" for v in spec.mean),
+        "std": ", ".join(f"{v:.4g}" for v in spec.std),
+        "outputs": str(net.output_shape[0]),
+        "groups": ", ".join(net.groups),
+    }
+    words = {
+        "weights": origin.get("source"),
+        "licence": origin.get("licence"),
+        "sha256": origin.get("sha256"),
+        "names": origin.get("style"),
+        "skipped": ", ".join(origin.get("skipped", [])) or None,
+        "replaced": ", ".join(origin.get("replaced", [])) or None,
+        "notes": "; ".join(origin.get("notes", [])) or None,
+    }
+    return {**lines, **{k: str(v) for k, v in words.items() if v}}
+
+
+def embed(
+    graph: Graph,
+    X: Any,
+    layer: str | None = None,
+    *,
+    executor: Executor | None = None,
+    memory_limit: int | None = None,
+    threads: int | None = None,
+    verbose: Any = "auto",
+) -> np.ndarray:
+    """Return a layer's output for images; see :meth:`Network.embed`."""
+    part = graph.up_to(layer or graph.features or graph.head)
+    images = as_images(X, allow_empty=True)
+    empty = np.empty((0, *part.output_shape), np.float32)
+    if not len(images):
+        return _places_last(empty)
+    runner = executor or open_executor(part)
+    listener, done = reporter(verbose), 0
+    rows = [np.arange(i, min(i + _BATCH, len(images))) for i in range(0, len(images), _BATCH)]
+    parts = []
+    with PreparedImages(images, graph.input, memory_limit, threads, cache=False) as ready:
+        listener.start("Computing features", len(images), "image")
+        try:
+            for _, data in batches(ready, rows, threads=threads):
+                parts.append(_places_last(runner.forward({"data": data})))
+                done += len(data)
+                listener.step(done)
+        finally:
+            listener.finish()
+    return np.concatenate(parts)
+
+
+def _places_last(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(np.moveaxis(values, 1, -1)) if values.ndim == 4 else values
+
+
+def pretrained(
+    name: str | os.PathLike[str] | None = None,
+    weights: Any = None,
+    *,
+    size: int | tuple[int, int] | None = None,
+    channels: int | None = None,
+    classes: int | None = None,
+    mean: Any = None,
+    std: Any = None,
+    interpolation: str | None = None,
+    crop_fraction: float | None = None,
+    revision: str | None = None,
+    verbose: Any = "auto",
+    **settings: Any,
+) -> Network:
+    """Return a network with weights from elsewhere.
+
+    Parameters
+    ----------
+    name : str or path, optional
+        A name of `diglot.networks`; or the file that says what the network is: MXNet's symbol
+        JSON, Caffe's prototxt. None where the weights' file says it itself: ONNX, and model files
+        of diglot.
+    weights : str, path or mapping of str to array
+        A model on the hub, such as ``"timm/resnet50.a1_in1k"``; or a file: safetensors by the
+        names of timm, torchvision, transformers or diglot (also in shards, by their index),
+        MXNet's .params, a caffemodel, ONNX; or named arrays.
+    size : int or (int, int), optional
+        Height and width of the images; by default what the weights were made for.
+    channels : int, optional
+        Of the images; the first convolution is made for them.
+    classes : int, optional
+        For another number of classes the head is replaced, and must be trained.
+    mean, std : sequence of float, optional
+        Per channel, on the scale [0, 1]: what the weights expect, where files do not say it.
+    interpolation : {"bilinear", "bicubic", "nearest"}, optional
+        How images were resized.
+    crop_fraction : float, optional
+        The part of the resized image that was used; 1 for the whole.
+    revision : str, optional
+        A branch, a tag or a commit of the model on the hub.
+    verbose : {"auto", True, False} or callable
+        Progress; see `diglot.progress.reporter`.
+    **settings
+        The family's own settings, where the weights are not of the usual ones.
+
+    Returns
+    -------
+    Network
+        ``origin`` says what was loaded, skipped and replaced.
+
+    Raises
+    ------
+    ModelFileError
+        If a file is damaged, foreign or a pickle, or the weights are another network's: the
+        message names the file, the tensor and both shapes.
+    DownloadError
+        If the hub has no such model, or cannot be reached.
+    InputError
+        If an argument cannot be used.
+
+    Examples
+    --------
+    >>> import diglot
+    >>> net = diglot.network("resnet20", classes=3)
+    >>> from diglot.graph import initial_weights
+    >>> net = pretrained("resnet20", weights=initial_weights(net, seed=1))
+    >>> net.output_shape, net.origin["style"]
+    ((3,), 'diglot')
+    """
+    if weights is None:
+        raise InputError(
+            "weights= is missing: give a file, or a model on the hub such as "
+            '"timm/resnet50.a1_in1k"; network() builds a network without weights'
+        )
+    changes = {
+        "mean": mean,
+        "std": std,
+        "interpolation": interpolation,
+        "crop_fraction": crop_fraction,
+    }
+    graph = _load(name, weights, size, changes, revision, verbose, settings)
+    graph = _prepared_as(graph, changes)
+    graph = _sized(graph, size, channels)
+    if classes is not None and not graph.gives(classes):
+        graph = _with_new_head(graph, classes)
+    return Network.of(graph)
+
+
+# ---- from files
+
+
+def _load(
+    name: Any,
+    weights: Any,
+    size: Any,
+    changes: Mapping[str, Any],
+    revision: str | None,
+    verbose: Any,
+    settings: Mapping[str, Any],
+) -> Graph:
+    if isinstance(weights, Mapping):
+        arrays = {str(n): np.asarray(a) for n, a in weights.items()}
+        return _of_catalogue(name, arrays, "arrays", None, settings, {})
+    text = os.fspath(weights)
+    if _is_hub_name(text):
+        files = download(text, revision=revision, verbose=verbose)
+        told = files.card()
+        origin = {"source": files.source, "licence": told.licence, "notes": list(told.notes)}
+        if told.classes:
+            origin["classes"] = list(told.classes)
+        return _of_catalogue(
+            name, read_safetensors(files.weights), text, told.input, settings, origin
+        )
+    if revision is not None:
+        raise InputError("revision= goes with a model on the hub, not with a file")
+    return _of_file(name, Path(text), size, changes, settings)
+
+
+def _is_hub_name(text: str) -> bool:
+    if text.endswith((*_ENDINGS, *_PICKLES)) or Path(text).exists():
+        return False
+    return text.count("/") == 1 and not text.startswith((".", "/", "~"))
+
+
+def _of_file(
+    name: Any, path: Path, size: Any, changes: Mapping[str, Any], settings: Mapping[str, Any]
+) -> Graph:
+    if not path.exists():
+        raise ModelFileError(
+            f"the weights {str(path)!r} are not there; give a file, or a model on the hub as "
+            '"owner/name"'
+        )
+    refuse_pickle(path)
+    structure = Path(os.fspath(name)) if _names_a_file(name) else None
+    origin = {"source": path.name, "sha256": storage.file_sha256(path)}
+    ending = path.suffix.lower()
+    if ending == ".onnx":
+        return replace(read_onnx(path, size=size), origin=origin)
+    if ending == ".caffemodel":
+        return replace(read_caffe(structure or _beside(path, ".prototxt"), path), origin=origin)
+    if ending == ".params":
+        symbol = structure or _beside(path, "-symbol.json")
+        spec = _spec_of(size, changes)
+        return replace(read_mxnet(symbol, path, spec), origin=origin)
+    if ending == ".safetensors" and (model := _own_model(path)) is not None:
+        return replace(model, origin={**origin, "style": "diglot"})
+    if ending not in (".safetensors", ".json"):
+        raise ModelFileError(
+            f"{str(path)!r}: files that end in {ending or 'nothing'!r} are not known; known are "
+            "safetensors, MXNet's .params, Caffe's .caffemodel and .onnx"
+        )
+    return _of_catalogue(name, read_safetensors(path), str(path), None, settings, origin)
+
+
+def _names_a_file(name: Any) -> bool:
+    return name is not None and os.fspath(name).endswith(_STRUCTURES)
+
+
+def _beside(path: Path, ending: str) -> Path:
+    """Return the one file that says what the network is, in the weights' folder."""
+    stem = path.stem.rsplit("-", 1)[0] if ending.startswith("-") else path.stem
+    named = path.with_name(stem + ending)
+    found = [named] if named.exists() else sorted(path.parent.glob(f"*{ending}"))
+    if len(found) != 1:
+        raise InputError(
+            f"{str(path)!r} holds weights only: name the file that says what the network is "
+            f"(*{ending}) as the first argument of pretrained()"
+        )
+    return found[0]
+
+
+def _spec_of(size: Any, changes: Mapping[str, Any]) -> InputSpec:
+    side = 224 if size is None else size
+    height, width = (side, side) if isinstance(side, (int, np.integer)) else side
+    channels = 3 if changes["mean"] is None else len(np.atleast_1d(changes["mean"]))
+    return InputSpec(int(height), int(width), channels)
+
+
+def _own_model(path: Path) -> Graph | None:
+    """Return the network of a model file of diglot; None for another safetensors file."""
+    if "graph" not in storage.read_metadata(path):
+        return None
+    tensors, meta = storage.read_file(path)
+    return Graph.from_dict(meta["graph"]).with_weights(
+        {n: np.asarray(a, np.float32) for n, a in tensors.items()}
+    )
+
+
+# ---- into a network of the catalogue
+
+
+def _of_catalogue(
+    name: Any,
+    arrays: Mapping[str, np.ndarray],
+    source: str,
+    spec: InputSpec | None,
+    settings: Mapping[str, Any],
+    origin: Mapping[str, Any],
+) -> Graph:
+    if not isinstance(name, str):
+        raise InputError(
+            f"say which network the weights {source!r} are for, such as "
+            'pretrained("resnet50", weights=...); networks() lists them'
+        )
+    entry = card(name)
+    graph = network(name, **settings)
+    found = translate(graph, entry.family, arrays)
+    if not found.arrays:
+        told = ", ".join(map(repr, list(arrays)[:4]))
+        raise ModelFileError(
+            f"{source}: no tensor has a name of {name!r}; it holds {told} ..., so it is another "
+            "network's file, or another library's"
+        )
+    head = [p.name for p in graph.parameters.values() if p.layer == graph.head]
+    classes = next((len(found.arrays[n]) for n in head if n in found.arrays), None)
+    if classes is not None and not graph.gives(classes):
+        graph = graph.with_head(classes)
+    spec = spec or _published_input(entry, graph.input)
+    graph = refit(graph, spec)
+    return replace(
+        graph.with_weights(_checked(graph, found, name, source)),
+        origin={**origin, "source": origin.get("source", source), **_told(found)},
+    )
+
+
+def _published_input(entry: Any, spec: InputSpec) -> InputSpec:
+    return replace(
+        spec,
+        mean=entry.mean,
+        std=entry.std,
+        resize="crop" if entry.mean else "squash",
+        interpolation=entry.interpolation,
+        crop_fraction=entry.crop_fraction,
+    )
+
+
+def _checked(graph: Graph, found: Translation, name: str, source: str) -> dict[str, np.ndarray]:
+    """Refuse weights that lack something or do not fit; name the tensor and both shapes."""
+    for key, parameter in graph.parameters.items():
+        if key not in found.arrays:
+            continue
+        have = tuple(found.arrays[key].shape)
+        if have != parameter.shape:
+            raise ModelFileError(
+                f"{source}: the tensor for {key!r} has the shape {have}, and {name!r} needs "
+                f"{parameter.shape}: these are the weights of another network, or of other settings"
+            )
+    if found.missing:
+        told = ", ".join(map(repr, found.missing[:5]))
+        more = f" and {len(found.missing) - 5} more" if len(found.missing) > 5 else ""
+        raise ModelFileError(f"{source}: no tensor for {told}{more} of {name!r}")
+    return {n: np.asarray(a, np.float32) for n, a in found.arrays.items()}
+
+
+def _told(found: Translation) -> dict[str, Any]:
+    counters = [n for n in found.skipped if n.endswith("num_batches_tracked")]
+    skipped = [n for n in found.skipped if n not in counters]
+    return {"style": found.style, "loaded": len(found.arrays), "skipped": skipped}
+
+
+# ---- made to fit
+
+
+def _prepared_as(graph: Graph, changes: Mapping[str, Any]) -> Graph:
+    given = {k: v for k, v in changes.items() if v is not None}
+    for key in ("mean", "std"):
+        if key in given:
+            given[key] = tuple(float(v) for v in np.atleast_1d(given[key]))
+    if "crop_fraction" in given:
+        fraction = float(given["crop_fraction"])
+        if not 0 < fraction <= 1:
+            raise InputError(f"crop_fraction must be above 0 and at most 1, not {fraction}")
+        given |= {"crop_fraction": fraction, "resize": "crop"}
+    return replace(graph, input=replace(graph.input, **given)) if given else graph
+
+
+def _sized(graph: Graph, size: Any, channels: int | None) -> Graph:
+    spec = graph.input
+    if size is not None:
+        height, width = (size, size) if isinstance(size, (int, np.integer)) else size
+        spec = replace(spec, height=int(height), width=int(width))
+    if channels is not None:
+        spec = spec.with_channels(int(channels))
+    return graph if spec == graph.input else refit(graph, spec)
+
+
+def _with_new_head(graph: Graph, classes: int) -> Graph:
+    other = graph.with_head(classes)
+    replaced = [p.name for p in other.parameters.values() if p.layer == other.head]
+    return replace(other, origin={**(graph.origin or {}), "replaced": replaced})
