@@ -606,6 +606,17 @@ def test_a_blocks_weights_are_taken_along(mx):
     assert len(missing) == 3  # the first convolution's weight, and the head's two
 
 
+def test_the_one_slope_of_gluons_prelu_is_every_channels(mx):
+    block = mx.gluon.nn.HybridSequential()
+    block.add(mx.gluon.nn.Conv2D(4, 3), mx.gluon.nn.PReLU(), mx.gluon.nn.Dense(5))
+    block.initialize()
+    images = np.random.default_rng(0).normal(size=(2, 1, 8, 9)).astype(np.float32)
+    expected = block(mx.nd.array(images)).asnumpy()
+    graph = resolve(block, InputSpec(8, 9, 1), 5)
+    assert graph.weights.keys() == graph.parameters.keys()
+    np.testing.assert_allclose(forward(mx, graph, graph.weights, images), expected, atol=1e-6)
+
+
 def test_a_block_without_weights_is_taken_bare(mx):
     block = mx.gluon.nn.HybridSequential()
     block.add(mx.gluon.nn.Conv2D(4, 3), mx.gluon.nn.PReLU(), mx.gluon.nn.Dense(5))

@@ -19,6 +19,7 @@ from diglot.graph import Graph, InputSpec, Node, read_symbol
 from diglot.operators import OPERATORS, Shape
 
 _LARGEST_FILE = 256 * 2**20  # symbol JSON of the largest known networks is a few megabytes
+_MOST_CHANNELS = 2**24
 
 
 def is_path(text: str) -> bool:
@@ -59,6 +60,7 @@ def own_network(given: Any, spec: InputSpec) -> Graph:
     """
     text, name, values = _symbol_of(given)
     graph = foreign_network(text, spec, name, {n: v.shape for n, v in values.items()})
+    values = with_slopes(graph, values)
     fitting = {
         n: values[n]
         for n, p in graph.parameters.items()
@@ -112,6 +114,18 @@ def with_backbone(graph: Graph) -> Graph:
     while source.op == "Dropout":
         source = marked.nodes[source.inputs[0][0]]
     return replace(marked, features=source.name)
+
+
+def with_slopes(graph: Graph, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Give the one slope that Gluon's PReLU has to every channel, as our parameters have it."""
+    spread = dict(values)
+    for node in graph.nodes:
+        if node.op == "LeakyReLU" and len(node.inputs) == 2:
+            slope = graph.parameters[graph.nodes[node.inputs[1][0]].name]
+            value = values.get(slope.name)
+            if value is not None and value.size == 1 and slope.size <= _MOST_CHANNELS:
+                spread[slope.name] = np.full(slope.shape, value.item(), value.dtype)
+    return spread
 
 
 def _symbol_of(given: Any) -> tuple[str, str, Mapping[str, np.ndarray]]:

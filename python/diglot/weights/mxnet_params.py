@@ -16,7 +16,7 @@ import numpy as np
 
 from diglot.errors import InputError, ModelFileError
 from diglot.graph import Graph, InputSpec, Parameter, read_symbol
-from diglot.networks.own import foreign_network
+from diglot.networks.own import foreign_network, with_slopes
 from diglot.operators import Attrs
 from diglot.weights.files import read_text, read_view
 
@@ -25,7 +25,6 @@ _V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA  # an array of MXNet 0.12, 1.
 _MOST_AXES = 32  # NumPy's limit in 1.x; MXNet's files hold five at most
 _MOST_ARRAYS = 1_000_000
 _LONGEST_NAME = 2**16
-_MOST_CHANNELS = 2**24
 _STORAGE = {1: "row-sparse", 2: "sparse (CSR)"}
 _BFLOAT16 = 12
 _TYPES = {
@@ -317,8 +316,8 @@ def _matched(
     unknown = [n for n in arrays if n not in known and n not in graph.parameters]
     if unknown:
         raise ModelFileError(f"the symbol has no parameter {_listed(unknown)}")
-    slopes = {n: _spread(graph.parameters[n], arrays[n]) for n in _shared_slopes(graph)}
-    values = {n: _floats(p, slopes.get(n, arrays[n])) for n, p in graph.parameters.items()}
+    arrays = with_slopes(graph, arrays)
+    values = {n: _floats(p, arrays[n]) for n, p in graph.parameters.items()}
     for name in _fixed_scales(graph):
         values[name] = np.ones_like(values[name])
     return values
@@ -341,21 +340,6 @@ def _floats(parameter: Parameter, array: np.ndarray) -> np.ndarray:
             "not quantised ones"
         )
     return array.astype(np.float32, copy=False)
-
-
-def _spread(slope: Parameter, array: np.ndarray) -> np.ndarray:
-    if array.size != 1 or slope.size > _MOST_CHANNELS:
-        return array
-    return np.full(slope.shape, array.item(), array.dtype)
-
-
-def _shared_slopes(graph: Graph) -> list[str]:
-    """Return the slopes of PReLUs, which Gluon has one of for all channels."""
-    return [
-        graph.nodes[node.inputs[1][0]].name
-        for node in graph.nodes
-        if node.op == "LeakyReLU" and len(node.inputs) == 2
-    ]
 
 
 def _fixed_scales(graph: Graph) -> list[str]:
