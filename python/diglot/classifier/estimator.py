@@ -638,7 +638,6 @@ class ImageClassifier(
         self.seed_ = fit.plan.seed
         self.device_ = str(fit.device)
         self._runtime = _Runtime()
-        self._runtime.executor = fitted.executor
 
     # ---- answers
 

@@ -171,11 +171,10 @@ class Fit:
 
 @dataclass
 class Fitted:
-    """A network as its training left it, and the executor that holds it where one does."""
+    """A network as its training left it."""
 
     graph: Graph
     result: Result
-    executor: Executor | None
     optimiser_state: dict[str, np.ndarray]
 
 
@@ -202,7 +201,7 @@ def run_fit(
     found = None
     if resume is not None and (path := find_checkpoint(resume)) is not None:
         found = read_checkpoint(path, fit.run)
-    fitted = Fitted(fit.graph, Result(), None, {})
+    fitted = Fitted(fit.graph, Result(), {})
     state = found.state if found else State()
     for index in range(state.phase, len(fit.phases)):
         start = _Start(fitted.graph, state, found, optimiser_state if index == 0 else None)
@@ -235,7 +234,7 @@ def _run_phase(
     checkpoints: Checkpoints | None,
 ) -> Fitted:
     graph, state = start.graph, start.state
-    executor, task, frozen = _opened(fit, phase, graph)
+    executor, task = _opened(fit, phase, graph)
     if start.found is not None:
         executor.load_weights({**graph.weights, **start.found.weights})
         executor.load_optimiser_state(start.found.optimiser)
@@ -262,11 +261,11 @@ def _run_phase(
     except DivergedError as error:
         if error.history:
             result = Result(error.history, error.best_epoch, "diverged")
-            error.model = _fitted(graph, executor, frozen, result)
+            error.model = _fitted(graph, executor, result)
         raise
     finally:
         task.close()
-    return _fitted(graph, executor, frozen, result)
+    return _fitted(graph, executor, result)
 
 
 def try_rates(
@@ -274,7 +273,7 @@ def try_rates(
 ) -> LearningRates:
     """Run the range test on a fit's last phase; see :func:`diglot.training.range_test`."""
     phase = fit.phases[-1]
-    executor, task, _ = _opened(fit, phase, fit.graph)
+    executor, task = _opened(fit, phase, fit.graph)
     try:
         task.compute_features(_views(fit, phase), fit.memory_limit, reporter)
         return range_test(
@@ -284,10 +283,8 @@ def try_rates(
         task.close()
 
 
-def _opened(
-    fit: Fit, phase: Phase, graph: Graph
-) -> tuple[Executor, ClassificationTask, Frozen | None]:
-    """Return what runs the part that learns, its task, and the part that does not."""
+def _opened(fit: Fit, phase: Phase, graph: Graph) -> tuple[Executor, ClassificationTask]:
+    """Return what runs the part that learns, and its task, which has the part that does not."""
     frozen, rest = _split(graph, phase, fit.device)
     refuse_memory(rest, min(fit.recipe.batch_size, len(fit.train)), fit.device)
     executor = open_executor(rest, fit.device)
@@ -295,17 +292,16 @@ def _opened(
     executor.prepare_training(training_graph(rest), fit.optimiser, factors)
     batch = score_batch(graph)
     task = ClassificationTask(fit.train, fit.held, fit.classes, fit.recipe, batch, frozen)
-    return executor, task, frozen
+    return executor, task
 
 
 def _views(fit: Fit, phase: Phase) -> int:
     return fit.views or min(phase.epochs, _MOST_VIEWS)
 
 
-def _fitted(graph: Graph, executor: Executor, frozen: Frozen | None, result: Result) -> Fitted:
+def _fitted(graph: Graph, executor: Executor, result: Result) -> Fitted:
     weights = {**graph.weights, **executor.weights()}
-    whole = executor if frozen is None else None
-    return Fitted(graph.with_weights(weights), result, whole, executor.optimiser_state())
+    return Fitted(graph.with_weights(weights), result, executor.optimiser_state())
 
 
 def _split(graph: Graph, phase: Phase, device: Device) -> tuple[Frozen | None, Graph]:

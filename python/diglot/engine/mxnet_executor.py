@@ -48,10 +48,11 @@ class MXNetExecutor:
         self.device = device
         self._context = self._mx.gpu(device.index) if device.kind == "gpu" else self._mx.cpu()
         self._parameters = graph.parameters
+        self._graph = graph
+        self._score: Any = None  # made when it is first asked for
+        self._train: Any = None
         self._arrays = self._make_arrays(graph.parameters)
         self.load_weights(graph.weights)
-        self._score_inputs, self._score = self._block(graph)
-        self._train: Any = None
         self._updater: Updater | None = None
         self._totals: list[Any] = []
 
@@ -68,8 +69,12 @@ class MXNetExecutor:
             made.initialize(self._mx.init.Zero(), ctx=self._context)
         return shared
 
-    def _block(self, graph: Graph) -> tuple[list[str], Any]:
+    def _block(self, graph: Graph, *, fused: bool = False) -> tuple[list[str], Any]:
         symbol = self._mx.sym.load_json(graph.to_json())
+        if fused:
+            # Convolutions take normalisation, activation and sums along: up to three times as
+            # fast, but for weights that stay, as what was made of them is kept.
+            symbol = symbol.get_backend_symbol("MKLDNN")
         names = graph.inputs
         inputs = [self._mx.sym.var(name, dtype="float32") for name in names]
         with warnings.catch_warnings():
@@ -97,6 +102,7 @@ class MXNetExecutor:
             else:
                 self._arrays[name].grad_req = "null"
         self._train_inputs, self._train = self._block(graph)
+        self._score = None
         self._random = any(node.op in _RANDOM for node in graph.nodes)
         self._updater = Updater(
             self._mx,
@@ -134,6 +140,9 @@ class MXNetExecutor:
 
     def forward(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the graph's first output, in scoring mode."""
+        if self._score is None:
+            fixed = self._train is None and self.device.kind == "cpu"
+            self._score_inputs, self._score = self._block(self._graph, fused=fixed)
         rows = len(inputs[self._score_inputs[0]])
         with errors_translated(rows):
             output = self._score(*(self._padded(n, inputs[n]) for n in self._score_inputs))
@@ -160,6 +169,8 @@ class MXNetExecutor:
         """Set all weights and statistics."""
         for name in self._parameters:
             self._arrays[name].set_data(self._array(weights[name]))
+        if self._train is None:
+            self._score = None
 
     def optimiser_state(self) -> dict[str, np.ndarray]:
         """Return the optimiser's arrays and its step counter."""
