@@ -312,6 +312,38 @@ def test_constants_cannot_fill_the_memory(tmp_path):
         read(tmp_path, [*nodes, node("Add", "x,v60", "out")], constants)
 
 
+@pytest.mark.parametrize(
+    ("op", "inputs", "attrs", "words"),
+    [
+        ("Concat", "v{0},v{0}", {"axis": 1}, "too large"),
+        ("Unsqueeze", "v{0}", {"axes": (1,)}, "too large"),
+        ("Relu", "v{0}", {}, "no dense layer"),
+    ],
+)
+def test_long_graphs_end_soon(tmp_path, op, inputs, attrs, words):
+    nodes = [node(op, inputs.format(i), f"v{i + 1}", **attrs) for i in range(2000)]
+    last = [node("GlobalAveragePool", "v2000", "g"), node("Flatten", "g", "out")]
+    with pytest.raises(ModelFileError, match=words):
+        read(tmp_path, [*nodes, *last], opset=12, inputs={"v0": (None, 2, 6, 5)})
+
+
+def test_a_graph_that_goes_round_in_a_circle(tmp_path):
+    nodes = [node("Softmax", "x", "a", axis=-1), node("Identity", "a", "b")]
+    nodes.append(node("Flatten", "b", "b") + field(2, "out"))
+    with pytest.raises(ModelFileError, match="'out' depends on no image"):
+        read(tmp_path, nodes)
+
+
+def test_layers_of_the_same_name_are_told_apart(tmp_path):
+    nodes = [node("Relu", "x", "a"), node("Relu", "a", "b"), node("Conv", "b,w", "c"), *TAIL]
+    nodes[0] = nodes[0].replace(b"my Relu", b"my/Relu")
+    nodes.insert(2, node("Relu", "b", "b2").replace(b"my Relu", b"myRelu1"))
+    nodes[3] = node("Conv", "b2,w", "c")
+    layers = [row["layer"] for row in read(tmp_path, nodes, [W]).layers()]
+    assert layers[:3] == ["my_Relu", "my_Relu_1", "myRelu1"]
+    assert len(set(layers)) == len(layers)
+
+
 def test_other_files_are_refused(tmp_path):
     path = tmp_path / "net.onnx"
     for data in (b"", b"hello, this is text", b"\x93NUMPY" * 50, b"\0" * 100, b"\x08\x07"):
