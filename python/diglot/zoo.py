@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -17,11 +18,12 @@ from diglot.errors import InputError, ModelFileError
 from diglot.graph import Graph, InputSpec
 from diglot.images import PreparedImages, as_images, batches
 from diglot.networks import card, network, refit
+from diglot.networks.vit import has_positions
 from diglot.progress import reporter
-from diglot.weights.caffe import read_caffe
+from diglot.weights.caffe import caffe_network
 from diglot.weights.hub import download
 from diglot.weights.mxnet_params import read_mxnet
-from diglot.weights.names import Translation, translate
+from diglot.weights.names import LAYOUTS, SETTINGS, Translation, translate
 from diglot.weights.onnx import read_onnx
 from diglot.weights.safetensors_file import read_safetensors, refuse_pickle
 
@@ -204,6 +206,7 @@ def pretrained(
     interpolation: str | None = None,
     crop_fraction: float | None = None,
     revision: str | None = None,
+    style: str | None = None,
     verbose: Any = "auto",
     **settings: Any,
 ) -> Network:
@@ -235,6 +238,9 @@ def pretrained(
         A branch, a tag or a commit of the model on the hub.
     verbose : {"auto", True, False} or callable
         Progress; see `diglot.progress.reporter`.
+    style : str, optional
+        Whose names and conventions a file has, where its tensors' names do not tell:
+        ``"timm_tf"`` for timm's ``tf_`` models, which pad as TensorFlow does. Known from the hub.
     **settings
         The family's own settings, where the weights are not of the usual ones.
 
@@ -273,7 +279,8 @@ def pretrained(
         "interpolation": interpolation,
         "crop_fraction": crop_fraction,
     }
-    graph = _load(name, weights, size, changes, revision, verbose, settings)
+    wanted = _Wanted(name, size, settings, style)
+    graph = _load(wanted, weights, changes, revision, verbose)
     graph = _prepared_as(graph, changes)
     graph = _sized(graph, size, channels)
     if classes is not None and not graph.gives(classes):
@@ -284,31 +291,36 @@ def pretrained(
 # ---- from files
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """Which network weights are for."""
+
+    name: Any
+    size: Any
+    settings: Mapping[str, Any]
+    style: str | None
+
+
 def _load(
-    name: Any,
-    weights: Any,
-    size: Any,
-    changes: Mapping[str, Any],
-    revision: str | None,
-    verbose: Any,
-    settings: Mapping[str, Any],
+    wanted: _Wanted, weights: Any, changes: Mapping[str, Any], revision: str | None, verbose: Any
 ) -> Graph:
     if isinstance(weights, Mapping):
         arrays = {str(n): np.asarray(a) for n, a in weights.items()}
-        return _of_catalogue(name, arrays, "arrays", None, settings, {})
+        return _of_catalogue(wanted, arrays, "arrays")
     text = os.fspath(weights)
     if _is_hub_name(text):
         files = download(text, revision=revision, verbose=verbose)
         told = files.card()
+        _refuse_other_forms(text, told.settings)
         origin = {"source": files.source, "licence": told.licence, "notes": list(told.notes)}
         if told.classes:
             origin["classes"] = list(told.classes)
-        return _of_catalogue(
-            name, read_safetensors(files.weights), text, told.input, settings, origin
-        )
+        if told.architecture.startswith("tf_"):
+            wanted = replace(wanted, style=wanted.style or "timm_tf")
+        return _of_catalogue(wanted, read_safetensors(files.weights), text, told.input, origin)
     if revision is not None:
         raise InputError("revision= goes with a model on the hub, not with a file")
-    return _of_file(name, Path(text), size, changes, settings)
+    return _of_file(wanted, Path(text), changes)
 
 
 def _is_hub_name(text: str) -> bool:
@@ -317,9 +329,8 @@ def _is_hub_name(text: str) -> bool:
     return text.count("/") == 1 and not text.startswith((".", "/", "~"))
 
 
-def _of_file(
-    name: Any, path: Path, size: Any, changes: Mapping[str, Any], settings: Mapping[str, Any]
-) -> Graph:
+def _of_file(wanted: _Wanted, path: Path, changes: Mapping[str, Any]) -> Graph:
+    name, size = wanted.name, wanted.size
     if not path.exists():
         raise ModelFileError(
             f"the weights {str(path)!r} are not there; give a file, or a model on the hub as "
@@ -332,7 +343,8 @@ def _of_file(
     if ending == ".onnx":
         return replace(read_onnx(path, size=size), origin=origin)
     if ending == ".caffemodel":
-        return replace(read_caffe(structure or _beside(path, ".prototxt"), path), origin=origin)
+        graph, skipped = caffe_network(structure or _beside(path, ".prototxt"), path, size=size)
+        return replace(graph, origin={**origin, "skipped": skipped})
     if ending == ".params":
         symbol = structure or _beside(path, "-symbol.json")
         spec = _spec_of(size, changes)
@@ -344,7 +356,8 @@ def _of_file(
             f"{str(path)!r}: files that end in {ending or 'nothing'!r} are not known; known are "
             "safetensors, MXNet's .params, Caffe's .caffemodel and .onnx"
         )
-    return _of_catalogue(name, read_safetensors(path), str(path), None, settings, origin)
+    arrays = read_safetensors(path)
+    return _of_catalogue(wanted, arrays, str(path), None, origin)
 
 
 def _names_a_file(name: Any) -> bool:
@@ -365,10 +378,9 @@ def _beside(path: Path, ending: str) -> Path:
 
 
 def _spec_of(size: Any, changes: Mapping[str, Any]) -> InputSpec:
-    side = 224 if size is None else size
-    height, width = (side, side) if isinstance(side, (int, np.integer)) else side
+    height, width = _sides(224 if size is None else size)
     channels = 3 if changes["mean"] is None else len(np.atleast_1d(changes["mean"]))
-    return InputSpec(int(height), int(width), channels)
+    return InputSpec(height, width, channels)
 
 
 def _own_model(path: Path) -> Graph | None:
@@ -385,21 +397,30 @@ def _own_model(path: Path) -> Graph | None:
 
 
 def _of_catalogue(
-    name: Any,
+    wanted: _Wanted,
     arrays: Mapping[str, np.ndarray],
     source: str,
-    spec: InputSpec | None,
-    settings: Mapping[str, Any],
-    origin: Mapping[str, Any],
+    spec: InputSpec | None = None,
+    origin: Mapping[str, Any] | None = None,
 ) -> Graph:
+    name, origin = wanted.name, origin or {}
     if not isinstance(name, str):
         raise InputError(
             f"say which network the weights {source!r} are for, such as "
             'pretrained("resnet50", weights=...); networks() lists them'
         )
     entry = card(name)
-    graph = network(name, **settings)
-    found = translate(graph, entry.family, arrays)
+    known = LAYOUTS.get(entry.family, {})
+    if wanted.style is not None and wanted.style not in known:
+        raise InputError(
+            f"style must be one of {', '.join(known)} for {name!r}, not {wanted.style!r}"
+        )
+    graph = network(name, **wanted.settings)
+    found = translate(graph, entry.family, arrays, wanted.style)
+    if needed := SETTINGS.get(entry.family, {}).get(found.style):
+        # The same weights compute something else in another library's form of the network.
+        graph = network(name, **{**needed, **wanted.settings})
+        found = translate(graph, entry.family, arrays, found.style)
     if not found.arrays:
         told = ", ".join(map(repr, list(arrays)[:4]))
         raise ModelFileError(
@@ -411,10 +432,35 @@ def _of_catalogue(
     if classes is not None and not graph.gives(classes):
         graph = graph.with_head(classes)
     spec = spec or _published_input(entry, graph.input)
-    graph = refit(graph, spec)
+    graph = refit(graph, _spec_of_positions(graph, found, spec, wanted.size))
     return replace(
         graph.with_weights(_checked(graph, found, name, source)),
         origin={**origin, "source": origin.get("source", source), **_told(found)},
+    )
+
+
+def _refuse_other_forms(source: str, settings: Mapping[str, Any]) -> None:
+    """Refuse what would fit by its shapes and compute something else."""
+    for key in ("downsample_in_bottleneck", "downsample_in_first_stage"):
+        if settings.get(key):
+            raise ModelFileError(
+                f"{source}: its config.json says {key}, a form of ResNet that diglot does not have"
+            )
+
+
+def _spec_of_positions(graph: Graph, found: Translation, spec: InputSpec, size: Any) -> InputSpec:
+    """Return the input that a transformer's position embeddings were made for."""
+    if not has_positions(graph) or "positions" not in found.arrays:
+        return spec
+    patches = found.arrays["positions"].shape[1] - 1
+    _, rows, _ = graph.shape_of("patches")
+    patch = graph.input.height // rows
+    side = math.isqrt(max(patches, 0))
+    height, width = (spec.height, spec.width) if size is None else _sides(size)
+    if (height // patch) * (width // patch) == patches:
+        return replace(spec, height=height, width=width)
+    return (
+        spec if side * side != patches else replace(spec, height=side * patch, width=side * patch)
     )
 
 
@@ -472,11 +518,18 @@ def _prepared_as(graph: Graph, changes: Mapping[str, Any]) -> Graph:
 def _sized(graph: Graph, size: Any, channels: int | None) -> Graph:
     spec = graph.input
     if size is not None:
-        height, width = (size, size) if isinstance(size, (int, np.integer)) else size
-        spec = replace(spec, height=int(height), width=int(width))
+        height, width = _sides(size)
+        spec = replace(spec, height=height, width=width)
     if channels is not None:
         spec = spec.with_channels(int(channels))
     return graph if spec == graph.input else refit(graph, spec)
+
+
+def _sides(size: Any) -> tuple[int, int]:
+    pair = tuple(size) if isinstance(size, (tuple, list, np.ndarray)) else (size, size)
+    if len(pair) != 2 or not all(isinstance(s, (int, float, np.number)) for s in pair):
+        raise InputError(f"size must be one number or (height, width), not {size!r}")
+    return int(pair[0]), int(pair[1])
 
 
 def _with_new_head(graph: Graph, classes: int) -> Graph:
