@@ -472,12 +472,17 @@ class Graph:
 
     def _first_convolutions(self) -> list[str]:
         """Return the weights of convolutions that see the image itself."""
-        data = self.index_of("data")
+        images = {self.index_of("data")}
+        images |= {  # the same image, turned around
+            index
+            for index, node in enumerate(self.nodes)
+            if node.op == "reverse" and node.inputs[0][0] in images
+        }
         return [
             self.nodes[node.inputs[1][0]].name
             for node in self.nodes
             if node.op == "Convolution"
-            and node.inputs[0][0] == data
+            and node.inputs[0][0] in images
             and Attrs(node.attrs).whole("num_group", 1) == 1
         ]
 

@@ -146,16 +146,22 @@ def describe(net: Graph) -> dict[str, str]:
         "outputs": str(net.output_shape[0]),
         "groups": ", ".join(net.groups),
     }
+    earlier = f"an earlier fit, {str(origin['fit'])[:16]}" if "fit" in origin else None
     words = {
-        "weights": origin.get("source"),
+        "weights": "; ".join(str(s) for s in (origin.get("source"), earlier) if s),
         "licence": origin.get("licence"),
         "sha256": origin.get("sha256"),
         "names": origin.get("style"),
-        "skipped": ", ".join(origin.get("skipped", [])) or None,
-        "replaced": ", ".join(origin.get("replaced", [])) or None,
-        "notes": "; ".join(origin.get("notes", [])) or None,
+        "skipped": _listed(origin.get("skipped")),
+        "replaced": _listed(origin.get("replaced")),
+        "notes": _listed(origin.get("notes"), "; "),
     }
     return {**lines, **{k: str(v) for k, v in words.items() if v}}
+
+
+def _listed(values: Any, between: str = ", ") -> str:
+    """Return a list as text; it may come from a file of anybody's."""
+    return between.join(map(str, values)) if isinstance(values, (list, tuple)) else ""
 
 
 def embed(
@@ -341,10 +347,10 @@ def _of_file(wanted: _Wanted, path: Path, changes: Mapping[str, Any]) -> Graph:
     origin = {"source": path.name, "sha256": storage.file_sha256(path)}
     ending = path.suffix.lower()
     if ending == ".onnx":
-        return replace(read_onnx(path, size=size), origin=origin)
+        return replace(read_onnx(path, size=size), origin={**origin, "fixed_size": True})
     if ending == ".caffemodel":
         graph, skipped = caffe_network(structure or _beside(path, ".prototxt"), path, size=size)
-        return replace(graph, origin={**origin, "skipped": skipped})
+        return replace(graph, origin={**origin, "skipped": skipped, "fixed_size": True})
     if ending == ".params":
         symbol = structure or _beside(path, "-symbol.json")
         spec = _spec_of(size, changes)

@@ -225,3 +225,31 @@ def mx():
     from diglot.engine.mxnet import load as load_mxnet
 
     return load_mxnet()
+
+
+def test_channels_are_adapted_behind_a_turned_image():
+    state, images, _ = names_b.fixture("efficientnet_timm_tf")
+    ours, _, settings = names_b.NETWORKS["efficientnet_timm_tf"]
+    given = {"size": images.shape[1:3], "style": "timm_tf", **settings}
+    three = pretrained(ours, state, **given)
+    one = pretrained(ours, state, channels=1, **given)
+    grey = images[..., :1]
+    assert np.allclose(one.logits(grey), three.logits(np.repeat(grey, 3, axis=3)), atol=1e-4)
+
+
+def test_a_file_whose_padding_is_fixed_is_not_stretched():
+    file = FIXTURES / "onnx" / "resnet.onnx"
+    net = pretrained(weights=file)
+    assert net.origin["fixed_size"]
+    images = RANDOM.integers(0, 256, (4, 90, 80, net.input.channels), np.uint8)
+    with pytest.raises(InputError, match=r"pretrained\(\.\.\., size=\)"):
+        ImageClassifier(net, size=64, epochs=1, verbose=False).fit(images, [0, 1] * 2)
+    ImageClassifier(net, epochs=1, verbose=False).fit(images, [0, 1] * 2)
+
+
+def test_two_tensors_for_one_place_are_refused():
+    weights = random_weights(network("resnet18", depths=(1,), widths=(4,), stem=4))
+    arrays = {"layer1.0.conv1.weight": weights["layer1_0_conv1_weight"]}
+    arrays["layer1_0_conv1.weight"] = arrays["layer1.0.conv1.weight"]
+    with pytest.raises(ModelFileError, match="two tensors"):
+        pretrained("resnet18", {**weights, **arrays}, depths=(1,), widths=(4,), stem=4)

@@ -271,6 +271,13 @@ def refit(graph: Graph, spec: InputSpec) -> Graph:
     >>> refit(network("resnet18", size=64), InputSpec(96, 80, 1)).shape_of("layer4_1_relu2")
     (512, 3, 3)
     """
+    same_size = (spec.height, spec.width) == (graph.input.height, graph.input.width)
+    if not same_size and (graph.origin or {}).get("fixed_size"):
+        raise InputError(
+            f"network {graph.name!r} was read for images of {graph.input.height} x "
+            f"{graph.input.width} pixels, to which its file fits its padding; read it for another "
+            "size by pretrained(..., size=)"
+        )
     return at_size(graph, spec) if has_positions(graph) else graph.with_input(spec)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from diglot.errors import InputError
 from diglot.graph import Builder, Graph, InputSpec, Tensor
+from diglot.networks.inverted_residual import image, multiple_of_8
 from diglot.networks.layers import act, add, conv, dense, dropout, global_pool, norm
 
 # The paper's table 2: expansion, channels, blocks, stride of the first block.
@@ -71,9 +72,9 @@ def mobilenet_v2(
     if not 0 < width <= 100:
         raise InputError(f"width must be above 0 and at most 100, not {width}")
     b = Builder(spec)
-    x = b.add("reverse", b.data, name="turned", axis=(2, 3)) if same_padding else b.data
+    x = image(b, same_padding)
     with b.group("stem"):
-        x = _unit(b, x, _rounded(stem * width), 3, stride=2, name="stem", eps=eps)
+        x = _unit(b, x, multiple_of_8(stem * width), 3, stride=2, name="stem", eps=eps)
     number = 0
     for stage, (expansion, channels, blocks, stride) in enumerate(_STAGES, 1):
         with b.group(f"stage{stage}"):
@@ -82,24 +83,18 @@ def mobilenet_v2(
                 x = _block(
                     b,
                     x,
-                    _rounded(channels * width),
+                    multiple_of_8(channels * width),
                     expansion,
                     stride if block == 0 else 1,
                     name=f"block{number}",
                     eps=eps,
                 )
     with b.group("last"):
-        x = _unit(b, x, _rounded(last * max(1.0, width)), 1, name="last", eps=eps)
+        x = _unit(b, x, multiple_of_8(last * max(1.0, width)), 1, name="last", eps=eps)
     x = features = global_pool(b, x, name="avgpool")
     x = dropout(b, x, dropout_rate, name="dropout")
     with b.group("head"):
         return b.graph("mobilenet_v2", dense(b, x, classes, name="head"), features=features)
-
-
-def _rounded(channels: float) -> int:
-    """Round to the nearest multiple of 8, but never down by more than a tenth."""
-    nearest = max(8, int(channels + 4) // 8 * 8)
-    return nearest if nearest >= 0.9 * channels else nearest + 8
 
 
 def _unit(

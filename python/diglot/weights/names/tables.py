@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from diglot.errors import ModelFileError
+
 Arrays = Mapping[str, np.ndarray]
 Layout = Callable[[Arrays], dict[str, np.ndarray]]
 
@@ -40,4 +42,13 @@ def renamed(rules: Sequence[tuple[str, str]]) -> Layout:
                 return match.expand(replacement) + dot + ending
         return name
 
-    return lambda arrays: {rename(name): array for name, array in arrays.items()}
+    def layout(arrays: Arrays) -> dict[str, np.ndarray]:
+        found: dict[str, np.ndarray] = {}
+        for name, array in arrays.items():
+            ours = rename(name)
+            if ours in found:
+                raise ModelFileError(f"two tensors of the file are for {ours!r}: one is {name!r}")
+            found[ours] = array
+        return found
+
+    return layout
