@@ -18,12 +18,16 @@ import numpy as np
 
 import diglot
 from diglot.errors import DiglotError, DivergedError, InterruptedFitWarning
+from diglot.graph import Graph
 
 _IMAGES_TURNED = 16  # at a time, from column-major to row-major
+
+_TRAIN = ("all", "head", "head_then_all")
 
 _WHOLE = (
     "size",
     "channels",
+    "views",
     "epochs",
     "batch_size",
     "warmup_epochs",
@@ -160,6 +164,8 @@ def _settings(settings: Mapping[str, Any], classes: Sequence[Any]) -> dict[str, 
         mended["class_weight"] = {by_level[k]: float(v) for k, v in weight.items()}
     if isinstance(mended.get("network"), Mapping):
         mended["network"] = _recipe(mended["network"])
+    if isinstance(mended.get("train"), str) and mended["train"] not in _TRAIN:
+        mended["train"] = [mended["train"]]  # R cannot tell one text from a list of one
     return mended
 
 
@@ -175,6 +181,13 @@ def _recipe(recipe: Mapping[str, Any]) -> Any:
     """Build the network that R's network() describes."""
     settings = {n: _whole(v) for n, v in dict(recipe["settings"]).items()}  # R sends [] for none
     return diglot.network(recipe["name"], **settings)
+
+
+def _weights(given: Any) -> Any:
+    """Return a name or a file as it is, and R's arrays by name."""
+    if not isinstance(given, Mapping):
+        return given
+    return {name: np.array(array, np.float32, order="C") for name, array in given.items()}
 
 
 def _ask(function: Callable[..., Any], event: Mapping[str, Any]) -> Any:
@@ -283,6 +296,8 @@ def _pixels(array: np.ndarray) -> np.ndarray:
 
 def _description(model: Any) -> dict[str, Any]:
     """Return what R keeps of a fitted model beside its bytes."""
+    from diglot.classifier.lineage import lineage
+
     graph = model.network_
     classes = list(model.classes_)
     return {
@@ -300,10 +315,12 @@ def _description(model: Any) -> dict[str, Any]:
             "width": graph.input.width,
             "channels": graph.input.channels,
         },
+        "lineage": lineage(model),
         "settings": {
-            name: value
+            name: list(value) if isinstance(value, tuple) else value
             for name, value in model.get_params(deep=False).items()
-            if isinstance(value, (bool, int, float, str)) and name != "verbose"
+            if isinstance(value, (bool, int, float, str, tuple, list))
+            and name not in ("verbose", "callbacks")
         },
         "versions": versions_of_core(),
         "fingerprint": model.fingerprint(),
@@ -369,6 +386,52 @@ def fit(
         validation_data=_pair(validation),
     )
     return _trained(model)
+
+
+@_answers
+def fine_tune(
+    model: Any,
+    images: Mapping[str, Any],
+    labels: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    weights: Any = None,
+    validation: Sequence[Any] | None = None,
+    callback: Callable[..., Any] | None = None,
+    progress: Any = False,
+) -> dict[str, Any]:
+    """Train a new classifier from a live one's weights; answers as `fit` does."""
+    y = _labels(labels)
+    new = model.fine_tune(
+        _images(images),
+        y,
+        sample_weight=_numbers(weights),
+        validation_data=_pair(validation),
+        **_settings(settings, list(y.categories)),
+        callbacks=None if callback is None else [_callback(callback)],
+        verbose=_listener(progress),
+    )
+    return _trained(new)
+
+
+@_answers
+def find_learning_rate(
+    images: Mapping[str, Any],
+    labels: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    lowest: float,
+    highest: float,
+    steps: float,
+    progress: Any = False,
+) -> dict[str, Any]:
+    """Run the learning-rate range test of a classifier with these settings."""
+    y = _labels(labels)
+    model = diglot.ImageClassifier(
+        **_settings(settings, list(y.categories)), verbose=_listener(progress)
+    )
+    found = model.find_learning_rate(
+        _images(images), y, lowest=lowest, highest=highest, steps=_whole(steps)
+    )
+    return {"table": _table(found.table), "suggestion": found.suggestion}
 
 
 def _pair(validation: Sequence[Any] | None) -> tuple[Any, Any] | None:
@@ -439,6 +502,20 @@ def predict_proba(model: Any, images: Mapping[str, Any]) -> np.ndarray:
 
 
 @_answers
+def embed(model: Any, images: Mapping[str, Any], layer: str | None = None) -> dict[str, Any]:
+    """Return a layer's output for images, from a live classifier or network.
+
+    Returns
+    -------
+    dict
+        ``values``, images first and channels last, and their ``dim``.
+    """
+    quiet = {"verbose": False} if isinstance(model, Graph) else {}
+    values = model.embed(_images(images), layer, **quiet)
+    return {"values": np.asfortranarray(values, dtype=np.float64), "dim": list(values.shape)}
+
+
+@_answers
 def evaluate(model: Any, images: Mapping[str, Any], codes: Any) -> dict[str, Any]:
     """Return the metrics with their intervals."""
     return _table(model.evaluate(_images(images), _known(model, codes)))
@@ -446,8 +523,8 @@ def evaluate(model: Any, images: Mapping[str, Any], codes: Any) -> dict[str, Any
 
 @_answers
 def summary(model: Any) -> str:
-    """Return the network's table of layers as text; R writes the rest of a summary itself."""
-    return str(model.network_)
+    """Return a network's table of layers as text; R writes the rest of a summary itself."""
+    return Graph.__str__(getattr(model, "network_", model))
 
 
 @_answers
@@ -469,6 +546,33 @@ def network(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Build a network once, to check its settings and to show it."""
     graph = _recipe(recipe)
     return {"name": graph.name, "parameters": _count(graph.parameter_count), "text": str(graph)}
+
+
+@_answers
+def pretrained(recipe: Mapping[str, Any], progress: Any = False) -> dict[str, Any]:
+    """Load the network with weights that R's pretrained() describes.
+
+    Returns
+    -------
+    dict
+        ``network``, the live one; its ``card`` in words; the ``fingerprint`` of its weights; and
+        the ``commit`` that brings the same files from the hub again, where they came from there.
+    """
+    from diglot.storage import fingerprint
+    from diglot.zoo import describe as card_of
+
+    settings = {n: _whole(v) for n, v in dict(recipe["settings"]).items()}  # R sends [] for none
+    weights = _weights(recipe["weights"])
+    net = diglot.pretrained(recipe["name"], weights, **settings, verbose=_listener(progress))
+    source, _, commit = str(net.origin["source"]).rpartition("@")
+    return {
+        "network": net,
+        "name": net.name,
+        "parameters": _count(net.parameter_count),
+        "card": card_of(net),
+        "commit": commit if source == weights else None,
+        "fingerprint": fingerprint(net.weights),
+    }
 
 
 @_answers

@@ -27,12 +27,14 @@ def example_images(name: str = "digits") -> pd.DataFrame:
           scikit-image; Huang and others, "Learning to align from scratch", 2012).
         - "textures": 64 patches each of photographs of brick, grass and gravel, 64 x 64, 8-bit
           (from scikit-image; photographs in the public domain). Patches of one class are parts
-          of one photograph, so accuracy on them flatters.
+          of one photograph: train on one ``half`` and test on the other, lest neighbours of
+          training patches flatter the result.
 
     Returns
     -------
     pandas.DataFrame
-        Column `image`, one array (height, width) in each row, and `label`, categorical.
+        Column `image`, one array (height, width) in each row, and `label`, categorical. For
+        "textures" also `half`, categorical: the side of the photograph, "left" or "right".
 
     Raises
     ------
@@ -54,7 +56,7 @@ def example_images(name: str = "digits") -> pd.DataFrame:
         raise InputError(
             f"There are no example images '{name}'; there are {', '.join(sets)}.{hint}"
         )
-    images, labels, categories = sets[name]()
+    images, labels, categories, *more = sets[name]()
     column = np.empty(len(images), object)
     for i, image in enumerate(images):
         column[i] = np.ascontiguousarray(image)
@@ -62,6 +64,7 @@ def example_images(name: str = "digits") -> pd.DataFrame:
         {
             "image": pd.Series(column, dtype=object),
             "label": pd.Categorical(labels, categories=categories),
+            **dict(more),
         }
     )
 
@@ -82,19 +85,22 @@ def _faces() -> tuple[np.ndarray, Any, Any]:
     return images.astype(np.float32), labels, _names("face", "other")
 
 
-def _textures() -> tuple[np.ndarray, Any, Any]:
+def _textures() -> tuple[np.ndarray, Any, Any, tuple[str, Any]]:
+    import pandas as pd
     from skimage import data
 
     names = ("brick", "grass", "gravel")
-    patches = []
+    patches, sides = [], []
     for name in names:
         photograph = getattr(data, name)()
         rows, columns = (side // _PATCH for side in photograph.shape)
         cut = photograph[: rows * _PATCH, : columns * _PATCH]
         cut = cut.reshape(rows, _PATCH, columns, _PATCH).swapaxes(1, 2)
         patches.append(cut.reshape(-1, _PATCH, _PATCH))
+        sides += [*(["left"] * (columns // 2)), *(["right"] * (columns - columns // 2))] * rows
     labels = np.repeat(np.array(names, dtype=object), [len(cut) for cut in patches])
-    return np.concatenate(patches), labels, _names(*names)
+    half = pd.Categorical(np.array(sides, dtype=object), categories=_names("left", "right"))
+    return np.concatenate(patches), labels, _names(*names), ("half", half)
 
 
 def _names(*names: str) -> Any:

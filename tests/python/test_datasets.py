@@ -41,6 +41,10 @@ def test_textures():
     assert table["image"][0].dtype == np.uint8
     np.testing.assert_array_equal(table["image"][64 + 8 + 2], data.grass()[64:128, 128:192])
     assert len(set(as_images(table).keys())) == 192
+    left = table[(table["half"] == "left") & (table["label"] == "gravel")]
+    assert len(left) == 32
+    pixels = np.sort(np.concatenate([patch.ravel() for patch in left["image"]]))
+    np.testing.assert_array_equal(pixels, np.sort(data.gravel()[:, :256].ravel()))
 
 
 def test_unknown_set():

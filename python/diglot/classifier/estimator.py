@@ -33,6 +33,7 @@ from diglot.classifier.labels import (
     refuse_one_class,
     split_validation,
 )
+from diglot.classifier.lineage import lineage
 from diglot.classifier.model_file import UNSAVED, metadata, restore
 from diglot.classifier.settings import (
     check_settings,
@@ -385,7 +386,9 @@ class ImageClassifier(
             "resume": None,
             "class_weight": None,
         }
-        new = ImageClassifier(**{**self.get_params(deep=False), **kept, "network": self.network_})
+        told = {**(self.network_.origin or {}), "fit": self.fingerprint()}
+        network = replace(self.network_, origin=told)
+        new = ImageClassifier(**{**self.get_params(deep=False), **kept, "network": network})
         if is_several(new.epochs) and settings.get("train", new.train) != "head_then_all":
             new.epochs = new.epochs[-1]
         return new.set_params(**settings).fit(X, y, sample_weight, validation_data)
@@ -886,6 +889,7 @@ class ImageClassifier(
             f"classes      {len(self.classes_)}: {classes}{more}",
             f"trained      {len(self.history_)} epochs on {self.device_}, seed {self.seed_}"
             f" ({self.stopped_})",
+            *(f"{name:13}{text}" for name, text in lineage(self).items()),
             f"last epoch   {measured}",
             f"fingerprint  {self.fingerprint()[:16]}",
         ]
