@@ -19,7 +19,7 @@ def test_digits():
     assert table["image"][5].dtype == np.float32
     np.testing.assert_array_equal(np.stack(table["image"]), source.images)
     images = as_images(table)
-    assert images.value_range() == (0, 16) and images.sizes()[0].tolist() == [8, 8]
+    assert images.sizes()[0].tolist() == [8, 8]
 
 
 def test_faces():
@@ -40,7 +40,7 @@ def test_textures():
     assert table["label"].tolist() == ["brick"] * 64 + ["grass"] * 64 + ["gravel"] * 64
     assert table["image"][0].dtype == np.uint8
     np.testing.assert_array_equal(table["image"][64 + 8 + 2], data.grass()[64:128, 128:192])
-    assert len(set(as_images(table).keys())) == 192
+    assert len({image.tobytes() for image in table["image"]}) == 192
     left = table[(table["half"] == "left") & (table["label"] == "gravel")]
     assert len(left) == 32
     pixels = np.sort(np.concatenate([patch.ravel() for patch in left["image"]]))

@@ -127,40 +127,24 @@ def test_data_frame_of_arrays_keeps_its_row_names_out():
     assert images.name(0) == "row 1 of column 'image'"
 
 
-def test_take_keeps_names_and_keys(paths):
+def test_take_keeps_names_and_images(paths):
     for x in (CUBE, list(CUBE[:3]) + [CUBE[3][:2]], paths):
         images = as_images(x)
         part = images.take([3, 1]).take([1])
         assert len(part) == 1
         np.testing.assert_array_equal(part[0], images[1])
         assert part.name(0) == images.name(1)
-        assert part.keys() == [images.keys()[1]]
         assert part.sizes().tolist() == images.sizes()[[1]].tolist()
     assert as_images(part) is part
 
 
-def test_keys_know_the_same_image():
-    x = CUBE / 255
-    keys = as_images(x).keys()
-    assert all(len(key) == 16 for key in keys) and len(set(keys)) == 4
-    assert as_images(x.astype(np.float32)).keys() == keys
-    assert as_images(list(x)).keys() == keys
-    assert as_images([x[2], x[0][:2]]).keys()[0] == keys[2]
-    assert as_images(x.reshape(4, 7, 5)).keys() != keys
-    assert as_images(CUBE).keys() != as_images(CUBE.astype(float)).keys()
-    assert as_images(["a.png"]).keys() != as_images(["b.png"]).keys()
-
-
-def test_missing_files_and_values(paths):
+def test_missing_files(paths):
     images = as_images([*paths, "nowhere.png"])
     assert images.missing.tolist() == [False] * 4 + [True]
-    assert images.value_range() is None
     with pytest.raises(ImageError, match=r"nowhere\.png"):
         images.sizes()
     with pytest.raises(ImageError, match=r"nowhere\.png"):
         as_images([*(paths * 40), "nowhere.png"]).channels()
-    assert as_images(CUBE).value_range() == (CUBE.min(), CUBE.max())
-    assert as_images(CUBE).take([1]).value_range() == (CUBE[1].min(), CUBE[1].max())
 
 
 @pytest.mark.parametrize("gap", [None, np.nan, "", "  ", pd.NA, pd.NaT])
@@ -248,7 +232,7 @@ def test_no_images_where_that_is_fine():
     for x in (np.zeros((0, 5, 7)), np.zeros((0, 5, 7, 3)), np.zeros((0, 64)), [], pd.Series([])):
         images = as_images(x, allow_empty=True)
         assert len(images) == 0 and images.sizes().shape == (0, 2)
-        assert images.channels().shape == (0,) and images.keys() == []
+        assert images.channels().shape == (0,)
     some = as_images(CUBE)
     assert len(as_images(some.take([]), allow_empty=True)) == 0
     with pytest.raises(InputError, match="0 sample"):

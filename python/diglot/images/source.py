@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import sys
@@ -125,23 +124,6 @@ class ImageSet:
             return np.full(len(self), self._store.array.shape[3], dtype=np.int64)
         return np.array([h.channels for h in self.headers()], np.int64)
 
-    def keys(self) -> list[bytes]:
-        """Return 16 bytes for each image that are the same for the same image.
-
-        Arrays are known by their values, shape and depth (float64 and float32 of the same values
-        are the same), files by their path.
-        """
-        return [self._store.key(i) for i in self._index]
-
-    def value_range(self) -> tuple[float, float] | None:
-        """Return the smallest and the largest value of images in memory, None for files."""
-        if self.is_files or not len(self):
-            return None
-        if isinstance(self._store, _Array) and len(self) == len(self._store):
-            return float(self._store.array.min()), float(self._store.array.max())
-        lows, highs = zip(*((self[i].min(), self[i].max()) for i in range(len(self))), strict=True)
-        return float(min(lows)), float(max(highs))
-
 
 class _Array:
     """All images in one array (n, height, width, channels)."""
@@ -164,9 +146,6 @@ class _Array:
     def name(self, i: int) -> str:
         return f"row {i + 1} of {self.where}"
 
-    def key(self, i: int) -> bytes:
-        return _content_key(self.array[i])
-
 
 class _List:
     """Images in memory that differ in size or type."""
@@ -188,9 +167,6 @@ class _List:
 
     def name(self, i: int) -> str:
         return f"row {i + 1} of {self.where}"
-
-    def key(self, i: int) -> bytes:
-        return _content_key(self.images[i])
 
 
 class _Files:
@@ -234,17 +210,6 @@ class _Files:
 
     def name(self, i: int) -> str:
         return self.paths[i]
-
-    def key(self, i: int) -> bytes:
-        path = self.paths[i].encode("utf-8", "surrogatepass")
-        return hashlib.blake2b(path, digest_size=16, person=b"diglot path").digest()
-
-
-def _content_key(image: np.ndarray) -> bytes:
-    digest = hashlib.blake2b(digest_size=16, person=b"diglot pixels")
-    digest.update(f"{image.dtype.name} {image.shape}".encode())
-    digest.update(np.ascontiguousarray(image).data)
-    return digest.digest()
 
 
 def _place(path: str) -> str:
