@@ -26,14 +26,25 @@
 #' @section Settings:
 #' `...` takes the settings, which have the same names and defaults as in Python:
 #' \describe{
-#'   \item{`network = "lenet"`}{a name from [networks()], or what [network()] returns.}
+#'   \item{`network = "lenet"`}{a name from [networks()], or what [network()] or [pretrained()]
+#'     returns.}
 #'   \item{`size = NULL`}{`c(height, width)`, or one number for both, to which images are brought;
 #'     by default the size that all images have.}
 #'   \item{`channels = NULL`}{1 for grey, 3 for colour; by default as the images are.}
-#'   \item{`resize = "squash"`}{`"crop"` keeps the proportions and takes the centre.}
-#'   \item{`epochs = 10`, `batch_size = 64`}{passes through the data; images in a step.}
+#'   \item{`resize = NULL`}{`"squash"` or `"crop"`, which keeps the proportions and takes the
+#'     centre; by default as the network's weights expect it, else `"squash"`.}
+#'   \item{`train = "all"`}{what learns, of a network that has weights: everything, the last layer
+#'     alone (`"head"`), first that and then everything (`"head_then_all"`), or the layer groups
+#'     that are named, such as `c("stage4", "head")`; see [fine_tune()].}
+#'   \item{`layer_decay = 1`}{the learning rate of each layer group, as a part of that of the group
+#'     behind it.}
+#'   \item{`views = NULL`}{where the frozen part is computed once and there is `augment`: how many
+#'     changed views of each image; by default one an epoch, at most 5.}
+#'   \item{`epochs = 10`, `batch_size = 64`}{passes through the data (`c(1, 5)` for
+#'     `"head_then_all"`: of the head, then of everything); images in a step.}
 #'   \item{`optimizer = "sgd"`, `learning_rate = NULL`, `momentum = 0.9`, `weight_decay = 1e-4`}{
-#'     `"sgd"`, `"adam"` or `"adamw"`; `NULL` takes the optimiser's own rate.}
+#'     `"sgd"`, `"adam"` or `"adamw"`; `NULL` takes the optimiser's own rate, see
+#'     [find_learning_rate()] for another.}
 #'   \item{`schedule = "cosine"`, `warmup_epochs = 0`}{`"constant"`, `"step"`, `"cosine"` or
 #'     `"one_cycle"`.}
 #'   \item{`clip_norm = NULL`}{the most that the norm of a gradient may be.}
@@ -92,54 +103,84 @@ image_classifier <- function(x, ...) {
 #' @rdname image_classifier
 #' @export
 image_classifier.formula <- function(formula, data = NULL, weights = NULL, ...) {
-  call <- match.call()
-  call[[1L]] <- quote(image_classifier)
-  parts <- formula_parts(formula, data)
-  env <- environment(formula)
-  images <- formula_value(parts$image, data, env)
-  labels <- formula_value(parts$outcome, data, env)
-  weights <- eval(substitute(weights), data, env)
-  settings <- classifier_settings(...)
-  validation <- settings$validation
-  if (is.data.frame(validation)) {
-    settings$validation <- list(
-      formula_value(parts$image, validation, env, "validation"),
-      formula_value(parts$outcome, validation, env, "validation")
-    )
-  }
-  fit_classifier(
-    images, labels, weights, settings, call,
-    names = c(deparse1(parts$image), deparse1(parts$outcome)),
-    terms = list(image = parts$image, outcome = parts$outcome)
-  )
+  call <- called("image_classifier", match.call())
+  given <- rlang::inject(training_data(formula, data, weights = !!substitute(weights), ...))
+  fit_classifier(given, call)
 }
 
 #' @rdname image_classifier
 #' @export
 image_classifier.data.frame <- function(x, y = NULL, weights = NULL, ...) {
-  call <- match.call()
-  call[[1L]] <- quote(image_classifier)
-  column <- if ("image" %in% names(x)) "image" else names(x)[1L]
-  fit_classifier(
-    image_column(x), y, weights, classifier_settings(...), call,
-    terms = list(image = as.name(column))
-  )
+  call <- called("image_classifier", match.call())
+  fit_classifier(training_data(x, y, weights, ...), call)
 }
 
 #' @rdname image_classifier
 #' @export
 image_classifier.array <- function(x, y = NULL, weights = NULL, ...) {
-  call <- match.call()
-  call[[1L]] <- quote(image_classifier)
-  fit_classifier(x, y, weights, classifier_settings(...), call)
+  call <- called("image_classifier", match.call())
+  fit_classifier(training_data(x, y, weights, ...), call)
 }
 
 #' @rdname image_classifier
 #' @export
 image_classifier.default <- function(x, y = NULL, weights = NULL, ...) {
-  call <- match.call()
-  call[[1L]] <- quote(image_classifier)
-  fit_classifier(x, y, weights, classifier_settings(...), call)
+  call <- called("image_classifier", match.call())
+  fit_classifier(training_data(x, y, weights, ...), call)
+}
+
+# ---- what a user gave to train on
+
+# All that trains takes the same: a formula and data, or x and y, then weights and settings.
+# `names` are the names of images and labels in messages, `terms` what new data is read by.
+training_data <- function(x, ...) {
+  UseMethod("training_data")
+}
+
+training_data.formula <- function(formula, data = NULL, weights = NULL, ...) {
+  call <- rlang::caller_env()
+  parts <- formula_parts(formula, data, call)
+  env <- environment(formula)
+  images <- formula_value(parts$image, data, env, call = call)
+  labels <- formula_value(parts$outcome, data, env, call = call)
+  weights <- eval(substitute(weights), data, env)
+  settings <- classifier_settings(..., call = call)
+  validation <- settings$validation
+  if (is.data.frame(validation)) {
+    settings$validation <- list(
+      formula_value(parts$image, validation, env, "validation", call),
+      formula_value(parts$outcome, validation, env, "validation", call)
+    )
+  }
+  list(
+    images = images, labels = labels, weights = weights, settings = settings,
+    names = c(deparse1(parts$image), deparse1(parts$outcome)),
+    terms = list(image = parts$image, outcome = parts$outcome)
+  )
+}
+
+training_data.data.frame <- function(x, y = NULL, weights = NULL, ...) {
+  call <- rlang::caller_env()
+  column <- if ("image" %in% names(x)) "image" else names(x)[1L]
+  list(
+    images = image_column(x, call = call), labels = y, weights = weights,
+    settings = classifier_settings(..., call = call),
+    names = c("x", "y"), terms = list(image = as.name(column))
+  )
+}
+
+training_data.default <- function(x, y = NULL, weights = NULL, ...) {
+  call <- rlang::caller_env()
+  if (missing(x)) {
+    abort_diglot(
+      "There is nothing to train on: give a formula and data, or images and labels.",
+      call = call
+    )
+  }
+  list(
+    images = x, labels = y, weights = weights,
+    settings = classifier_settings(..., call = call), names = c("x", "y"), terms = list()
+  )
 }
 
 # ---- formulas
@@ -238,13 +279,14 @@ classifier_settings <- function(..., call = rlang::caller_env()) {
 
 setting_defaults <- function() {
   list(
-    network = "lenet", size = NULL, channels = NULL, resize = "squash", epochs = 10,
-    batch_size = 64, optimizer = "sgd", learning_rate = NULL, momentum = 0.9,
-    weight_decay = 1e-4, schedule = "cosine", warmup_epochs = 0, clip_norm = NULL,
-    class_weight = NULL, label_smoothing = 0, mixup = 0, augment = NULL, validation = NULL,
-    patience = NULL, monitor = "val_loss", restore_best = TRUE, callbacks = NULL,
-    checkpoint = NULL, checkpoint_every = NULL, resume = NULL, device = "auto",
-    memory_limit = NULL, threads = NULL, seed = NULL, verbose = "auto"
+    network = "lenet", size = NULL, channels = NULL, resize = NULL, train = "all",
+    layer_decay = 1, views = NULL, epochs = 10, batch_size = 64, optimizer = "sgd",
+    learning_rate = NULL, momentum = 0.9, weight_decay = 1e-4, schedule = "cosine",
+    warmup_epochs = 0, clip_norm = NULL, class_weight = NULL, label_smoothing = 0, mixup = 0,
+    augment = NULL, validation = NULL, patience = NULL, monitor = "val_loss",
+    restore_best = TRUE, callbacks = NULL, checkpoint = NULL, checkpoint_every = NULL,
+    resume = NULL, device = "auto", memory_limit = NULL, threads = NULL, seed = NULL,
+    verbose = "auto"
   )
 }
 
@@ -278,38 +320,58 @@ class_weight_payload <- function(weight, levels, call) {
 
 # ---- the one bridge
 
-fit_classifier <- function(images, labels, weights, settings, call, names = c("x", "y"),
-                           terms = list(), env = rlang::caller_env()) {
-  count <- image_count(images)
-  labels <- label_payload(labels, names[2L], env)
-  check_lengths(count, length(labels$codes), env)
-  images <- image_payload(images, names[1L], env)
-  weights <- weight_payload(weights, count, env)
-  levels <- unlist(labels$levels)
+# A method's call as the user wrote it: of the generic.
+called <- function(generic, call) {
+  call[[1L]] <- as.name(generic)
+  call
+}
 
-  verbose <- settings$verbose %||% getOption("diglot.verbose", "auto")
-  check_verbose(verbose, env)
-  callback <- callback_function(settings$callbacks, env)
-  validation <- validation_payload(settings$validation, levels, labels, env)
-  if (!is.numeric(settings$validation)) {
-    settings$validation <- NULL
-  }
-  settings$class_weight <- class_weight_payload(settings$class_weight, levels, env)
-  settings$seed <- settings$seed %||% draw_seed()
-  settings$verbose <- settings$callbacks <- NULL
-  settings <- settings_payload(settings, env)
-
+# Trains, from scratch or, where there is an `earlier` fit, from its weights.
+fit_classifier <- function(given, call, earlier = NULL, env = rlang::caller_env()) {
+  sent <- training_payload(given, env)
   wrap <- function(answer) {
     new_fit(
       answer,
-      call = call, terms = terms, ordered = labels$ordered, images = count
+      call = call, terms = given$terms, ordered = sent$labels$ordered, images = sent$count
     )
   }
-  answer <- call_bridge(
-    "fit", images, labels, settings, weights, validation, callback, progress_function(verbose),
-    call = env, on_model = wrap
+  args <- list(
+    sent$images, sent$labels, sent$settings, sent$weights, sent$validation, sent$callback,
+    sent$progress
   )
-  wrap(answer)
+  name <- if (is.null(earlier)) "fit" else "fine_tune"
+  first <- if (!is.null(earlier)) list(live_model(earlier, env))
+  wrap(do.call(call_bridge, c(name, first, args, list(call = env, on_model = wrap))))
+}
+
+# What a user gave, checked, as bridge.py takes it.
+training_payload <- function(given, call) {
+  settings <- given$settings
+  count <- image_count(given$images)
+  labels <- label_payload(given$labels, given$names[2L], call)
+  check_lengths(count, length(labels$codes), call)
+  levels <- unlist(labels$levels)
+
+  verbose <- settings$verbose %||% getOption("diglot.verbose", "auto")
+  check_verbose(verbose, call)
+  callback <- callback_function(settings$callbacks, call)
+  validation <- validation_payload(settings$validation, levels, labels, call)
+  if (!is.numeric(settings$validation)) {
+    settings$validation <- NULL
+  }
+  settings$class_weight <- class_weight_payload(settings$class_weight, levels, call)
+  settings$seed <- settings$seed %||% draw_seed()
+  settings$verbose <- settings$callbacks <- NULL
+  list(
+    images = image_payload(given$images, given$names[1L], call),
+    labels = labels,
+    count = count,
+    settings = settings_payload(settings, call),
+    weights = weight_payload(given$weights, count, call),
+    validation = validation,
+    callback = callback,
+    progress = progress_function(verbose)
+  )
 }
 
 validation_payload <- function(validation, levels, labels, call) {
@@ -344,11 +406,14 @@ settings_payload <- function(settings, call) {
       settings[[name]] <- enc2utf8(path.expand(settings[[name]]))
     }
   }
-  lapply(settings, setting_payload)
+  lapply(settings, setting_payload, call = call)
 }
 
 # Counts become whole numbers, vectors become lists (a vector of length one would be a scalar).
-setting_payload <- function(value) {
+setting_payload <- function(value, call = NULL) {
+  if (inherits(value, "diglot_pretrained")) {
+    return(live_network(value, call))
+  }
   if (inherits(value, "diglot_network")) {
     return(list(name = value$name, settings = lapply(value$settings, setting_payload)))
   }
@@ -375,6 +440,7 @@ new_fit <- function(answer, call = NULL, terms = list(), ordered = FALSE, images
       seed = about$seed,
       device = about$device,
       network = about$network,
+      lineage = unlist(about$lineage),
       settings = about$settings,
       fingerprint = about$fingerprint,
       images = images,
@@ -398,7 +464,7 @@ new_fit <- function(answer, call = NULL, terms = list(), ordered = FALSE, images
 #' @param data New data: a data frame with the columns of the fit's formula, or images of any
 #'   kind that [image_classifier()] takes, with their labels in `y`.
 #' @param y The labels, where `data` does not hold them. All must be levels of the fit.
-#' @param epochs How many more epochs; by default as many as before.
+#' @param epochs How many more epochs; by default one.
 #' @param weights How much each image counts: a vector.
 #' @param callbacks,verbose As in [image_classifier()].
 #' @param ... Not used.

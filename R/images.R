@@ -51,20 +51,24 @@ read_idx <- function(images, labels = NULL) {
 #' Example images
 #'
 #' Real images that need no network, as they come along with Python packages: `"digits"` are the
-#' 1,797 handwritten digits of 8 x 8 pixels of scikit-learn, `"faces"` the 200 patches of
-#' 25 x 25 pixels of scikit-image, half of them faces.
+#' 1,797 handwritten digits of 8 x 8 pixels of scikit-learn (values from 0 to 16), `"faces"` the
+#' 200 patches of 25 x 25 pixels of scikit-image, half of them faces (values from 0 to 1), and
+#' `"textures"` 64 patches of 64 x 64 pixels from each of scikit-image's photographs of brick, grass
+#' and gravel (8-bit pixels).
 #'
-#' @param name `"digits"` or `"faces"`.
-#' @return A tibble with one row an image: `image`, a list of matrices, and `label`, a factor.
+#' @param name `"digits"`, `"faces"` or `"textures"`.
+#' @return A tibble with one row an image: `image`, a list of matrices, and `label`, a factor. For
+#'   `"textures"` also the factor `half`, the side of the photograph that the patch is from: train
+#'   on one half and test on the other, lest neighbours of training patches flatter the result.
 #' @export
 #' @examplesIf diglot_available()
 #' digits <- example_images("digits")
 #' digits
 #' image(t(digits$image[[1]])[, 8:1], col = grey.colors(17, 0, 1), asp = 1, axes = FALSE)
-example_images <- function(name = c("digits", "faces")) {
+example_images <- function(name = c("digits", "faces", "textures")) {
   env <- rlang::current_env()
   if (!is.character(name)) {
-    abort_diglot("`name` must be \"digits\" or \"faces\".", call = env)
+    abort_diglot("`name` must be \"digits\", \"faces\" or \"textures\".", call = env)
   }
   table_from(call_bridge("example_images", name[1L], call = env))
 }

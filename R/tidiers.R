@@ -78,7 +78,7 @@ augment.image_classifier <- function(x, newdata, ...) {
 #'
 #' The SHA-256 of its weights, as in Python: two fits with the same fingerprint compute the same.
 #'
-#' @param x A fit, see [image_classifier()].
+#' @param x A fit, see [image_classifier()], or a network, see [pretrained()].
 #' @param ... Not used.
 #' @return A string of 64 hexadecimal digits.
 #' @export
@@ -125,6 +125,7 @@ fit_lines <- function(x) {
     line("classes", level_list(x)),
     line("device", sprintf("%s, seed %s", x$device, format(x$seed, scientific = FALSE))),
     line("fingerprint", paste0(substr(x$fingerprint, 1L, 16L), "...")),
+    if (length(x$lineage) > 0L) c("", "Fine-tuned", card_lines(x$lineage)),
     "",
     "Training",
     line("images", if (is.na(x$images)) "unknown" else format(x$images, big.mark = ",")),
@@ -191,6 +192,10 @@ summary.image_classifier <- function(object, ...) {
   )
 }
 
+setting_text <- function(value) {
+  if (length(value) == 1L) format(value) else sprintf("c(%s)", paste(value, collapse = ", "))
+}
+
 #' @export
 print.summary.image_classifier <- function(x, ...) {
   settings <- x$fit$settings
@@ -199,7 +204,7 @@ print.summary.image_classifier <- function(x, ...) {
     "",
     "Settings",
     strwrap(
-      paste(names(settings), vapply(settings, format, ""), sep = " = ", collapse = ", "),
+      paste(names(settings), vapply(settings, setting_text, ""), sep = " = ", collapse = ", "),
       width = 78L, indent = 2L, exdent = 2L
     ),
     "",

@@ -356,6 +356,8 @@ def _of_file(wanted: _Wanted, path: Path, changes: Mapping[str, Any]) -> Graph:
         spec = _spec_of(size, changes)
         return replace(read_mxnet(symbol, path, spec), origin=origin)
     if ending == ".safetensors" and (model := _own_model(path)) is not None:
+        if name is not None and name != model.name:
+            raise ModelFileError(f"{str(path)!r} holds a network {model.name!r}, not {name!r}")
         return replace(model, origin={**origin, "style": "diglot"})
     if ending not in (".safetensors", ".json"):
         raise ModelFileError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -68,6 +69,8 @@ def test_settings_become_pythons_own() -> None:
         "memory_limit": 4e9,
         "class_weight": {"9": 2, "10": 1.0},
         "network": {"name": "mlp", "settings": {"hidden": [8.0, 4.0]}},
+        "train": "stage4",
+        "views": 3.0,
     }
     mended = bridge._settings(settings, [9, 10])
     assert repr(mended["epochs"]) == "10"
@@ -76,6 +79,9 @@ def test_settings_become_pythons_own() -> None:
     assert repr(mended["memory_limit"]) == "4000000000"
     assert mended["class_weight"] == {9: 2.0, 10: 1.0}
     assert mended["network"].shape_of("dense2") == (4,)
+    assert (mended["train"], repr(mended["views"])) == (["stage4"], "3")
+    pair = bridge._settings({"epochs": [1.0, 5.0], "train": "head_then_all"}, [])
+    assert (repr(pair["epochs"]), pair["train"]) == ("(1, 5)", "head_then_all")
 
 
 @pytest.mark.parametrize(
@@ -209,3 +215,127 @@ def test_a_failing_callback_ends_the_fit() -> None:
         callback=lambda row: "failed",
     )
     assert answer["error"]["kinds"] == ["callback"]
+
+
+# ---- networks with weights
+
+PICTURES = (np.arange(24 * 16 * 18) * 7919 % 256).reshape(24, 16, 18)
+LABELS = {"codes": np.arange(24) % 2, "levels": ["b", "a"], "type": "character", "ordered": False}
+SETTINGS = {"batch_size": 8.0, "seed": 1.0}
+
+
+@pytest.fixture(scope="module")
+def recipe() -> dict:
+    """Describe a network as R does: its weights are column-major doubles."""
+    from diglot import network
+    from diglot.graph import initial_weights
+
+    weights = initial_weights(network("resnet20", depth=1, widths=(4, 6, 8), classes=5), 1)
+    return {
+        "name": "resnet20",
+        "weights": {n: np.asfortranarray(w, np.float64) for n, w in weights.items()},
+        "settings": {"size": [16, 18], "channels": 1, "depth": 1.0, "widths": [4.0, 6.0, 8.0]},
+    }
+
+
+def done(answer: dict) -> object:
+    assert answer["error"] is None, answer["error"]
+    return answer["value"]
+
+
+def test_a_recipe_becomes_the_network(recipe: dict) -> None:
+    from diglot import pretrained
+
+    value = done(bridge.pretrained(recipe))
+    arrays = {n: np.float32(w) for n, w in recipe["weights"].items()}
+    own = pretrained(
+        "resnet20", arrays, size=(16, 18), channels=1, depth=1, widths=(4, 6, 8), verbose=False
+    )
+    prepared = np.random.default_rng(1).normal(size=(3, 16, 18, 1))
+    np.testing.assert_array_equal(value["network"].logits(prepared), own.logits(prepared))
+    assert value["card"]["groups"] == "stem, stage1, stage2, stage3, head"
+    assert value["name"] == "resnet20" and value["commit"] is None
+    again = done(bridge.pretrained(recipe))
+    assert again["fingerprint"] == value["fingerprint"]
+    other = {**recipe["weights"], "head_bias": recipe["weights"]["head_bias"] + 1}
+    assert (
+        done(bridge.pretrained({**recipe, "weights": other}))["fingerprint"]
+        != (value["fingerprint"])
+    )
+    assert "layer1_0_conv1" in done(bridge.summary(value["network"]))
+    refused = bridge.pretrained({**recipe, "name": "vgg11", "settings": []})
+    assert refused["error"]["kinds"] == ["model_file"]
+
+
+def test_the_commit_of_a_model_on_the_hub_comes_along(recipe: dict, monkeypatch) -> None:
+    net = done(bridge.pretrained(recipe))["network"]
+    told = {"source": "someone/net@" + "1" * 40}
+    monkeypatch.setattr(bridge.diglot, "pretrained", lambda *_, **__: replace(net, origin=told))
+    value = done(bridge.pretrained({"name": "resnet20", "weights": "someone/net", "settings": []}))
+    assert value["commit"] == "1" * 40
+
+
+def test_fine_tuning_is_the_classifiers(recipe: dict) -> None:
+    from diglot import ImageClassifier
+
+    net = done(bridge.pretrained(recipe))["network"]
+    sent, pixels, codes = (
+        from_r(PICTURES.astype("int32")),
+        PICTURES.astype("uint8"),
+        LABELS["codes"],
+    )
+    first = done(bridge.fit(sent, LABELS, {**SETTINGS, "network": net, "train": "head"}))
+    own = ImageClassifier(net, train="head", batch_size=8, seed=1, verbose=False)
+    own.fit(pixels, codes)
+    assert first["description"]["fingerprint"] == own.fingerprint()
+    told = first["description"]["lineage"]
+    assert told == {
+        "learned": "head",
+        "frozen": "stem, stage1, stage2, stage3",
+        "weights": "arrays",
+    }
+    assert "stage3" in own.summary() and "arrays" in own.summary()
+
+    seen = []
+    settings = {"epochs": [1.0, 2.0], "seed": 2.0}
+    second = done(
+        bridge.fine_tune(
+            first["model"], sent, LABELS, settings, callback=lambda row: seen.append(row) or "go on"
+        )
+    )
+    assert second["description"]["fingerprint"] == (
+        own.fine_tune(pixels, codes, epochs=(1, 2), seed=2).fingerprint()
+    )
+    assert second["description"]["settings"]["epochs"] == [1, 2]
+    assert second["description"]["lineage"]["learned"] == "head, then everything"
+    assert own.fingerprint()[:16] in second["description"]["lineage"]["weights"]
+    assert [row["epoch"] for row in seen] == [1, 2, 3]
+    assert second["model"].callbacks is None
+    assert first["model"].fingerprint() == own.fingerprint()
+
+
+def test_features_cross_with_their_shape(recipe: dict) -> None:
+    net = done(bridge.pretrained(recipe))["network"]
+    sent = from_r(PICTURES.astype("int32"))
+    for layer, shape in ((None, [24, 8]), ("layer2_0_relu2", [24, 8, 9, 6])):
+        answer = done(bridge.embed(net, sent, layer))
+        assert answer["dim"] == shape
+        assert answer["values"].flags.f_contiguous and answer["values"].dtype == np.float64
+        want = net.embed(PICTURES.astype("uint8"), layer)
+        np.testing.assert_array_equal(answer["values"], want)
+    assert done(bridge.embed(net, {"kind": "list", "items": []}))["dim"] == [0, 8]
+
+
+def test_learning_rates_cross_as_a_table() -> None:
+    from diglot import ImageClassifier
+
+    settings = {**SETTINGS, "network": "mlp"}
+    sent = from_r(PICTURES.astype("int32"))
+    answer = done(bridge.find_learning_rate(sent, LABELS, settings, 1e-4, 1.0, 15.0))
+    model = ImageClassifier("mlp", batch_size=8, seed=1, verbose=False)
+    found = model.find_learning_rate(
+        PICTURES.astype("uint8"), LABELS["codes"], lowest=1e-4, steps=15
+    )
+    assert answer["suggestion"] == found.suggestion
+    assert answer["table"]["names"] == ["learning_rate", "loss", "smoothed"]
+    np.testing.assert_array_equal(answer["table"]["columns"][1], found.table["loss"])

@@ -99,3 +99,46 @@ python_says <- function(code) {
   }
   output
 }
+
+# Weights as they come from elsewhere: a small residual network for colour images, with random
+# values and random statistics, written by Python. It is adapted to grey images when it is loaded.
+shared_weights <- function(folder = withr::local_tempdir(.local_envir = parent.frame())) {
+  if (is.null(shared$weights)) {
+    file <- withr::local_tempfile(fileext = ".safetensors")
+    python_says(c(
+      "import numpy as np, safetensors.numpy",
+      "from diglot import network",
+      "net = network('resnet20', classes=5, depth=1, widths=(4, 6, 8))",
+      "draw = np.random.default_rng(1)",
+      "weights = {n: draw.normal(0.1, 0.3, p.shape) for n, p in net.parameters.items()}",
+      "weights = {n: abs(w) + 0.5 if n.endswith('var') else w for n, w in weights.items()}",
+      "weights = {n: w.astype('float32') for n, w in weights.items()}",
+      sprintf("safetensors.numpy.save_file(weights, r'%s')", file)
+    ))
+    shared$weights <- readBin(file, "raw", file.size(file))
+  }
+  file <- file.path(folder, "weights.safetensors")
+  writeBin(shared$weights, file)
+  file
+}
+
+small_network <- function(weights, ..., size = c(16, 18), channels = 1) {
+  pretrained(
+    "resnet20", weights,
+    size = size, channels = channels, mean = rep(0.4, 3), std = rep(0.2, 3),
+    depth = 1, widths = c(4, 6, 8), ...
+  )
+}
+
+weights_of_lenet <- function() {
+  fit <- image_classifier(label ~ image, planted_tibble(), size = 28, epochs = 1, seed = 1)
+  file <- withr::local_tempfile(fileext = ".safetensors", .local_envir = parent.frame())
+  save_model(fit, file)
+}
+
+tune <- function(object, ..., epochs = 2, seed = 1) {
+  fine_tune(
+    object, label ~ image, planted_tibble(), ...,
+    epochs = epochs, batch_size = 8, seed = seed
+  )
+}

@@ -57,8 +57,8 @@ def lineage(model: Any) -> dict[str, str]:
     if model.train == "all" and not told:
         return {}
     learned = learned_groups(graph, model.train)
-    words = ", ".join(learned)
+    frozen = [group for group in graph.groups if group not in learned]
+    words = ", ".join(learned) if frozen else "everything"
     if isinstance(model.train, str) and model.train == "head_then_all":
         words = f"head, then {words}"
-    frozen = [group for group in graph.groups if group not in learned]
     return {"learned": words, "frozen": ", ".join(frozen) or "nothing", **told}
