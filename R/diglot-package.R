@@ -5,8 +5,9 @@
 #' Python, so that a fit with the same data and the same `seed` has the same [fingerprint()] in
 #' both languages, and a model file that one writes the other reads.
 #'
-#' Start with [image_classifier()]. [check_setup()] says what is installed and how to mend what
-#' is not; [install_diglot()] installs the Python side.
+#' Start with [image_classifier()], or with [pretrained()] and [fine_tune()] where there are few
+#' images. [check_setup()] says what is installed and how to mend what is not; [install_diglot()]
+#' installs the Python side.
 #'
 #' @section Where Python is found:
 #' Loading the package starts no Python. The first function that needs it takes, in this order:
