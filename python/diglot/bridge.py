@@ -559,7 +559,7 @@ def pretrained(recipe: Mapping[str, Any], progress: Any = False) -> dict[str, An
         the ``commit`` that brings the same files from the hub again, where they came from there.
     """
     from diglot.storage import fingerprint
-    from diglot.zoo import describe as card_of
+    from diglot.weighted import describe as card_of
 
     settings = {n: _whole(v) for n, v in dict(recipe["settings"]).items()}  # R sends [] for none
     weights = _weights(recipe["weights"])

@@ -454,7 +454,7 @@ class Graph:
             return other
         weights = dict(self.weights)
         if spec.channels != self.input.channels:
-            for name in self._first_convolutions():
+            for name in self.first_convolutions():
                 weights[name] = _for_channels(weights[name], spec.channels)
         for name, parameter in other.parameters.items():
             if name in weights and tuple(weights[name].shape) != parameter.shape:
@@ -470,7 +470,7 @@ class Graph:
                 )
         return replace(other, weights=weights)
 
-    def _first_convolutions(self) -> list[str]:
+    def first_convolutions(self) -> list[str]:
         """Return the weights of convolutions that see the image itself."""
         images = {self.index_of("data")}
         images |= {  # the same image, turned around

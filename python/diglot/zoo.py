@@ -5,21 +5,18 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from diglot import storage
-from diglot.engine import Executor, open_executor
 from diglot.errors import InputError, ModelFileError
 from diglot.graph import Graph, InputSpec
-from diglot.images import PreparedImages, as_images, batches
 from diglot.networks import card, network, refit
 from diglot.networks.vit import has_positions
-from diglot.progress import reporter
+from diglot.weighted import Network
 from diglot.weights.caffe import caffe_network
 from diglot.weights.hub import download
 from diglot.weights.mxnet_params import read_mxnet
@@ -27,177 +24,9 @@ from diglot.weights.names import LAYOUTS, SETTINGS, Translation, translate
 from diglot.weights.onnx import read_onnx
 from diglot.weights.safetensors_file import read_safetensors, refuse_pickle
 
-_BATCH = 16
 _STRUCTURES = (".json", ".prototxt")  # files that say what the network is
 _ENDINGS = (".safetensors", ".params", ".onnx", ".caffemodel", ".index.json")
 _PICKLES = (".pth", ".pt", ".bin", ".pkl", ".ckpt", ".tar")
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Network(Graph):
-    """A network with weights: :class:`diglot.graph.Graph` that can also be run.
-
-    Examples
-    --------
-    >>> import diglot
-    >>> model = diglot.ImageClassifier("lenet", epochs=1, seed=1)
-    >>> digits = diglot.example_images("digits")[:50]
-    >>> model = model.fit(digits[["image"]], digits["label"])
-    >>> net = Network.of(model.network_)
-    >>> net.embed(digits[["image"]]).shape, net.logits(np.zeros((2, 28, 28, 1))).shape
-    ((50, 500), (2, 10))
-    """
-
-    @classmethod
-    def of(cls, graph: Graph) -> Network:
-        """Return a graph with weights as a network that can be run."""
-        return cls(**{f.name: getattr(graph, f.name) for f in fields(Graph)})
-
-    def logits(self, X: Any) -> np.ndarray:
-        """Return the network's outputs for images that are prepared already.
-
-        Parameters
-        ----------
-        X : array of shape (n, height, width, channels)
-            Resized to the network's input, mean subtracted, divided by the standard deviation.
-
-        Returns
-        -------
-        ndarray of shape (n, classes), float32
-
-        Raises
-        ------
-        InputError
-            If the shape is another; the message names both.
-        """
-        images = np.asarray(X, np.float32)
-        spec = self.input
-        want = (spec.height, spec.width, spec.channels)
-        if images.ndim != 4 or images.shape[1:] != want:
-            raise InputError(
-                f"network {self.name!r} takes arrays of the shape (n, {want[0]}, {want[1]}, "
-                f"{want[2]}), not {images.shape}; embed() and ImageClassifier prepare images "
-                "themselves"
-            )
-        parts = [
-            self._executor.forward({"data": images[i : i + _BATCH]})
-            for i in range(0, len(images), _BATCH)
-        ]
-        return np.concatenate(parts) if parts else np.empty((0, *self.output_shape), np.float32)
-
-    def embed(self, X: Any, layer: str | None = None, *, verbose: Any = "auto") -> np.ndarray:
-        """Return a layer's output: features for models of your own.
-
-        Parameters
-        ----------
-        X : images
-            As `ImageClassifier` takes them; they are prepared as the weights expect it.
-        layer : str, optional
-            One of `Graph.layers`; by default what the head sees.
-        verbose : {"auto", True, False} or callable
-            Progress; see `diglot.progress.reporter`.
-
-        Returns
-        -------
-        ndarray, float32
-            (n, d), or (n, height, width, channels) where the layer keeps places.
-        """
-        return embed(self, X, layer, verbose=verbose)
-
-    @cached_property
-    def _executor(self) -> Executor:
-        return open_executor(self)
-
-    def __str__(self) -> str:
-        return "\n".join(f"{name:14}{value}" for name, value in describe(self).items())
-
-    def __repr__(self) -> str:
-        return super().__repr__()
-
-
-def describe(net: Graph) -> dict[str, str]:
-    """Return a network's card in words.
-
-    Parameters
-    ----------
-    net : Graph
-        With or without weights.
-
-    Returns
-    -------
-    dict of str to str
-
-    Examples
-    --------
-    >>> from diglot import network
-    >>> describe(network("resnet18"))["groups"]
-    'stem, stage1, stage2, stage3, stage4, head'
-    """
-    spec, origin = net.input, dict(net.origin or {})
-    rule = {"crop": f"centre crop, {spec.crop_fraction:g} of the shorter side"}.get(
-        spec.resize, "resized as a whole"
-    )
-    lines = {
-        "network": f"{net.name}, {net.parameter_count:,} parameters",
-        "input": f"{spec.height} x {spec.width} pixels, {spec.channels} channel(s); {rule}, "
-        f"{spec.interpolation}",
-        "mean": ", ".join(f"{v:.4g}" for v in spec.mean),
-        "std": ", ".join(f"{v:.4g}" for v in spec.std),
-        "outputs": str(net.output_shape[0]),
-        "groups": ", ".join(net.groups),
-    }
-    earlier = f"an earlier fit, {str(origin['fit'])[:16]}" if "fit" in origin else None
-    words = {
-        "weights": "; ".join(str(s) for s in (origin.get("source"), earlier) if s),
-        "licence": origin.get("licence"),
-        "sha256": origin.get("sha256"),
-        "names": origin.get("style"),
-        "skipped": _listed(origin.get("skipped")),
-        "replaced": _listed(origin.get("replaced")),
-        "notes": _listed(origin.get("notes"), "; "),
-    }
-    return {**lines, **{k: str(v) for k, v in words.items() if v}}
-
-
-def _listed(values: Any, between: str = ", ") -> str:
-    """Return a list as text; it may come from a file of anybody's."""
-    return between.join(map(str, values)) if isinstance(values, (list, tuple)) else ""
-
-
-def embed(
-    graph: Graph,
-    X: Any,
-    layer: str | None = None,
-    *,
-    executor: Executor | None = None,
-    memory_limit: int | None = None,
-    threads: int | None = None,
-    verbose: Any = "auto",
-) -> np.ndarray:
-    """Return a layer's output for images; see :meth:`Network.embed`."""
-    part = graph.up_to(layer or graph.features or graph.head)
-    images = as_images(X, allow_empty=True)
-    empty = np.empty((0, *part.output_shape), np.float32)
-    if not len(images):
-        return _places_last(empty)
-    runner = executor or open_executor(part)
-    listener, done = reporter(verbose), 0
-    rows = [np.arange(i, min(i + _BATCH, len(images))) for i in range(0, len(images), _BATCH)]
-    parts = []
-    with PreparedImages(images, graph.input, memory_limit, threads, cache=False) as ready:
-        listener.start("Computing features", len(images), "image")
-        try:
-            for _, data in batches(ready, rows, threads=threads):
-                parts.append(_places_last(runner.forward({"data": data})))
-                done += len(data)
-                listener.step(done)
-        finally:
-            listener.finish()
-    return np.concatenate(parts)
-
-
-def _places_last(values: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(np.moveaxis(values, 1, -1)) if values.ndim == 4 else values
 
 
 def pretrained(
@@ -429,6 +258,11 @@ def _of_catalogue(
         # The same weights compute something else in another library's form of the network.
         graph = network(name, **{**needed, **wanted.settings})
         found = translate(graph, entry.family, arrays, found.style)
+    first = [found.arrays[n] for n in graph.first_convolutions() if n in found.arrays]
+    seen = {array.shape[1] for array in first if array.ndim == 4}
+    if seen and seen != {graph.input.channels}:
+        settings = {**SETTINGS.get(entry.family, {}).get(found.style, {}), **wanted.settings}
+        graph = network(name, channels=int(min(seen)), **settings)
     if not found.arrays:
         told = ", ".join(map(repr, list(arrays)[:4]))
         raise ModelFileError(
@@ -439,7 +273,7 @@ def _of_catalogue(
     classes = next((len(found.arrays[n]) for n in head if n in found.arrays), None)
     if classes is not None and not graph.gives(classes):
         graph = graph.with_head(classes)
-    spec = spec or _published_input(entry, graph.input)
+    spec = (spec or _published_input(entry, graph.input)).with_channels(graph.input.channels)
     graph = refit(graph, _spec_of_positions(graph, found, spec, wanted.size))
     return replace(
         graph.with_weights(_checked(graph, found, name, source)),
@@ -473,14 +307,15 @@ def _spec_of_positions(graph: Graph, found: Translation, spec: InputSpec, size: 
 
 
 def _published_input(entry: Any, spec: InputSpec) -> InputSpec:
-    return replace(
-        spec,
+    published = replace(
+        entry.spec,
         mean=entry.mean,
         std=entry.std,
         resize="crop" if entry.mean else "squash",
         interpolation=entry.interpolation,
         crop_fraction=entry.crop_fraction,
     )
+    return published.with_channels(spec.channels)
 
 
 def _checked(graph: Graph, found: Translation, name: str, source: str) -> dict[str, np.ndarray]:

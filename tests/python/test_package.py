@@ -33,6 +33,7 @@ ROOMS = [
     "datasets",
     "images",
     "augment",
+    "weighted",
     "zoo",
     "evaluation",
     "training",

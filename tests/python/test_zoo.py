@@ -253,3 +253,12 @@ def test_two_tensors_for_one_place_are_refused():
     arrays["layer1_0_conv1.weight"] = arrays["layer1.0.conv1.weight"]
     with pytest.raises(ModelFileError, match="two tensors"):
         pretrained("resnet18", {**weights, **arrays}, depths=(1,), widths=(4,), stem=4)
+
+
+def test_a_files_own_channels_count(tmp_path):
+    net = network("resnet20", channels=1, classes=3)
+    weights = random_weights(net)
+    grey = pretrained("resnet20", weights)
+    assert grey.input.channels == 1
+    assert grey.output_shape == (3,)
+    assert pretrained("resnet20", weights, channels=3).input.channels == 3

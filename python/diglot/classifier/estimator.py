@@ -53,7 +53,7 @@ from diglot.networks import resolve
 from diglot.progress import reporter
 from diglot.seeds import check_seed
 from diglot.training import Checkpoints, LearningRates, Plan, find_checkpoint
-from diglot.zoo import embed
+from diglot.weighted import embed
 
 # By optimiser: where all begins anew, where a head alone does, and where all goes on.
 _RATES = {"sgd": (0.02, 0.02, 0.01), "adam": (1e-3, 1e-3, 1e-4), "adamw": (1e-3, 1e-3, 1e-4)}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from diglot.graph import Graph
-from diglot.zoo import describe
+from diglot.weighted import describe
 
 _TOLD = ("weights", "licence", "skipped")
 
