@@ -98,7 +98,7 @@ def pretrained(
     --------
     >>> import diglot
     >>> net = diglot.network("resnet20", classes=3)
-    >>> from diglot.graph import initial_weights
+    >>> from diglot.builder import initial_weights
     >>> net = pretrained("resnet20", weights=initial_weights(net, seed=1))
     >>> net.output_shape, net.origin["style"]
     ((3,), 'diglot')

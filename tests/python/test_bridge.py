@@ -228,7 +228,7 @@ SETTINGS = {"batch_size": 8.0, "seed": 1.0}
 def recipe() -> dict:
     """Describe a network as R does: its weights are column-major doubles."""
     from diglot import network
-    from diglot.graph import initial_weights
+    from diglot.builder import initial_weights
 
     weights = initial_weights(network("resnet20", depth=1, widths=(4, 6, 8), classes=5), 1)
     return {

@@ -9,10 +9,10 @@ from sklearn.pipeline import make_pipeline
 
 import diglot.classifier.fitting as fitting
 from diglot import ImageClassifier, loads, network
+from diglot.builder import initial_weights
 from diglot.classifier.features import frozen_end
 from diglot.classifier.fitting import plan_phases
 from diglot.errors import InputError
-from diglot.graph import initial_weights
 from diglot.training import Checkpoints
 from diglot.training.range_test import suggest
 from graph_checks import forward, random_weights

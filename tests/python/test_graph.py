@@ -7,16 +7,10 @@ import numpy as np
 import pytest
 
 from diglot import network
+from diglot.builder import Builder, initial_weights
 from diglot.engine.mxnet import load
 from diglot.errors import DiglotError, InputError, ModelFileError
-from diglot.graph import (
-    Builder,
-    Graph,
-    InputSpec,
-    InputTooSmallError,
-    initial_weights,
-    read_symbol,
-)
+from diglot.graph import Graph, InputSpec, InputTooSmallError, read_symbol
 from diglot.networks.layers import conv, dense, flatten
 from graph_checks import assert_mxnet_agrees, forward, random_weights
 

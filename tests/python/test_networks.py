@@ -10,9 +10,10 @@ import pytest
 
 import diglot
 from diglot import networks as networks_table
+from diglot.builder import Builder
 from diglot.engine.mxnet import load
 from diglot.errors import InputError, ModelFileError
-from diglot.graph import Builder, Graph, InputSpec, InputTooSmallError
+from diglot.graph import Graph, InputSpec, InputTooSmallError
 from diglot.networks import card, network, networks, resolve, smallest_size
 from diglot.networks.layers import local_response_norm, pool
 from graph_checks import assert_mxnet_agrees, forward, random_weights, symbol_of

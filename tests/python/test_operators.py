@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from diglot.builder import Builder
 from diglot.engine.mxnet import load
 from diglot.errors import DiglotError, ModelFileError
-from diglot.graph import Builder, InputSpec
+from diglot.graph import InputSpec
 from diglot.operators import OPERATORS, Attrs, parse
 from graph_checks import symbol_of
 
@@ -28,12 +29,12 @@ def one_layer(op, shapes, attrs):
     b.add(op, *inputs, name="layer", **attrs)
     graph = b.graph("one", b.data)
     last = len(graph.nodes) - 1
-    outputs = len(graph._inferred[0][last])
+    outputs = len(graph.output_shapes[last])
     return replace(graph, heads=tuple((last, o) for o in range(outputs)))
 
 
 def inferred(graph):
-    outputs = [graph._inferred[0][node][output] for node, output in graph.heads]
+    outputs = [graph.output_shapes[node][output] for node, output in graph.heads]
     return outputs, {n: p.shape for n, p in graph.parameters.items()}
 
 

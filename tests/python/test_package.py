@@ -27,6 +27,7 @@ ROOMS = [
     "storage",
     "operators",
     "graph",
+    "builder",
     "engine",
     "networks",
     "weights",

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from diglot import network
+from diglot.builder import initial_weights
 from diglot.engine import open_executor
 from diglot.engine.mxnet import load
 from diglot.errors import InputError
-from diglot.graph import InputSpec, initial_weights
+from diglot.graph import InputSpec
 from diglot.networks import card
 from diglot.networks.vit import resized_positions
 from diglot.storage import read_file

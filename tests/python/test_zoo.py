@@ -12,8 +12,9 @@ import safetensors.numpy
 import test_weights_names_a as names_a
 import test_weights_names_b as names_b
 from diglot import DownloadError, ImageClassifier, ModelFileError, load, network, pretrained
+from diglot.builder import initial_weights
 from diglot.errors import InputError
-from diglot.graph import Graph, InputSpec, initial_weights
+from diglot.graph import Graph, InputSpec
 from graph_checks import random_weights
 from hub_server import HubServer, Model
 

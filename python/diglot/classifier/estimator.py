@@ -23,6 +23,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from diglot import storage
 from diglot.augment import Augment, augment
+from diglot.builder import initial_weights
 from diglot.classifier.fitting import Fit, Fitted, plan_phases, run_fit, score_batch, try_rates
 from diglot.classifier.inputs import check_channels, input_spec, is_empty_table, is_table
 from diglot.classifier.labels import (
@@ -47,7 +48,7 @@ from diglot.classifier.task import Recipe, Rows, log_softmax, score, standardise
 from diglot.engine import Executor, Optimiser, open_executor, pick_device
 from diglot.errors import DivergedError, InputError
 from diglot.evaluation import evaluate_classes
-from diglot.graph import Graph, initial_weights
+from diglot.graph import Graph
 from diglot.images import ImageSet, PreparedImages, as_images
 from diglot.networks import resolve
 from diglot.progress import reporter

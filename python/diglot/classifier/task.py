@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from diglot.augment import Augment, mixup, row_keys, smooth
+from diglot.builder import Builder
 from diglot.classifier.features import Frozen
 from diglot.engine import Executor
-from diglot.graph import Builder, Graph
+from diglot.graph import Graph
 from diglot.images import ArrayStore, PreparedImages, batches
 from diglot.progress import Reporter, Silent
 from diglot.seeds import stream

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from diglot.builder import Builder
 from diglot.errors import InputError
-from diglot.graph import Builder, Graph, InputSpec
+from diglot.graph import Graph, InputSpec
 from diglot.networks.layers import act, adaptive_pool, conv, dense, dropout, flatten, pool
 
 # Each stage's kernel and stride; after the first, the second and the last the map is pooled.

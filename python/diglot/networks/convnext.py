@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from diglot.graph import Builder, Graph, InputSpec, Tensor
+from diglot.builder import Builder, Tensor
+from diglot.graph import Graph, InputSpec
 from diglot.networks.layers import (
     add,
     conv,

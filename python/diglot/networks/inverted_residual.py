@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from diglot.builder import Builder, Tensor
 from diglot.errors import InputError
-from diglot.graph import Builder, Tensor
 from diglot.networks.layers import act, add, conv, norm
 
 Function = Callable[..., Tensor]  # (builder, x, name=...), such as layers.silu

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from diglot.builder import Builder, Tensor
 from diglot.errors import InputError
-from diglot.graph import Builder, Tensor
 
 _ACTIVATIONS = ("relu", "relu6", "sigmoid", "softrelu", "softsign", "tanh")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from diglot.graph import Builder, Graph, InputSpec
+from diglot.builder import Builder
+from diglot.graph import Graph, InputSpec
 from diglot.networks.layers import act, dense, dropout, flatten
 
 

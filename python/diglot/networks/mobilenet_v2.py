@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from diglot.builder import Builder, Tensor
 from diglot.errors import InputError
-from diglot.graph import Builder, Graph, InputSpec, Tensor
+from diglot.graph import Graph, InputSpec
 from diglot.networks.inverted_residual import image, multiple_of_8
 from diglot.networks.layers import act, add, conv, dense, dropout, global_pool, norm
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from diglot.builder import Builder
 from diglot.errors import InputError
-from diglot.graph import Builder, Graph, InputSpec
+from diglot.graph import Graph, InputSpec
 from diglot.networks.inverted_residual import Units, image, inverted_residual, multiple_of_8
 from diglot.networks.layers import (
     act,

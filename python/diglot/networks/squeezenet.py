@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from diglot.builder import Builder, Tensor
 from diglot.errors import InputError
-from diglot.graph import Builder, Graph, InputSpec, Tensor
+from diglot.graph import Graph, InputSpec
 from diglot.networks.layers import act, concat, conv, dropout, global_pool, pool
 
 

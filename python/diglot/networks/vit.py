@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from diglot.builder import Builder, Tensor
 from diglot.errors import InputError
-from diglot.graph import Builder, Graph, InputSpec, Tensor
+from diglot.graph import Graph, InputSpec
 from diglot.networks.layers import add, conv, dense, flatten, gelu, last_dense, layer_norm
 
 _LARGEST_GRID = 4096  # patches a side

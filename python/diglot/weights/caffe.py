@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from diglot.builder import Builder, Tensor
 from diglot.errors import InputError, ModelFileError
-from diglot.graph import Builder, Graph, InputSpec, InputTooSmallError, Tensor
+from diglot.graph import Graph, InputSpec, InputTooSmallError
 from diglot.networks.own import with_backbone
 from diglot.weights.caffe_layers import IMAGE, RULES, Layer, Network, Source, batch_norm
 from diglot.weights.caffemodel import (

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from diglot.builder import Builder, Tensor
 from diglot.errors import ModelFileError
-from diglot.graph import Builder, Tensor
 from diglot.weights.caffemodel import Stored
 from diglot.weights.prototxt import Message
 

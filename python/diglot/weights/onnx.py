@@ -17,8 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
+from diglot.builder import Builder, Tensor
 from diglot.errors import DiglotError, InputError, ModelFileError
-from diglot.graph import Builder, Graph, InputSpec, InputTooSmallError, Tensor
+from diglot.graph import Graph, InputSpec, InputTooSmallError
 from diglot.networks.own import with_backbone
 from diglot.weights.onnx_constants import fold
 from diglot.weights.onnx_file import OnnxModel, OnnxNode, read_onnx_file

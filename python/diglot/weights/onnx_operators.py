@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from diglot.builder import Tensor
 from diglot.errors import ModelFileError
-from diglot.graph import Tensor
 from diglot.weights.onnx_constants import CASTS, axes_of, slice_of_shape, slices, whole_numbers
 from diglot.weights.onnx_file import OnnxNode
 

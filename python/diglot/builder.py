@@ -1,0 +1,211 @@
+"""``Builder`` writes a graph node by node; ``initial_weights`` draws its first weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from diglot.errors import InputError, ModelFileError
+from diglot.graph import BATCH, Graph, InputSpec, Node, Parameter, apply_operator
+from diglot.operators import Shape
+from diglot.seeds import stream
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A layer's output while building: where it comes from, and its shape without the batch."""
+
+    node: int
+    output: int
+    shape: Shape
+
+
+class Builder:
+    """Writes a graph node by node; shapes and parameters follow at once.
+
+    Parameters
+    ----------
+    spec : InputSpec
+        What the variable ``data`` looks like.
+    start : Graph, optional
+        A graph to add to; its nodes are kept.
+
+    Examples
+    --------
+    >>> b = Builder(InputSpec(28, 28, 1))
+    >>> b.add("Flatten", b.data, name="flat").shape
+    (784,)
+    """
+
+    def __init__(self, spec: InputSpec, start: Graph | None = None) -> None:
+        self.spec = spec
+        self._nodes: list[Node] = list(start.nodes) if start else []
+        self._shapes: list[list[Shape]] = list(start.output_shapes) if start else []
+        self._extra: dict[str, Shape] = dict(start.extra_inputs or {}) if start else {}
+        self._names = {n.name for n in self._nodes}
+        self._group = "all"
+        self._start = start
+        if start is None:
+            self._variable("data", (BATCH, *spec.shape), {"__dtype__": "0"})
+
+    @property
+    def data(self) -> Tensor:
+        """The image."""
+        return Tensor(0, 0, self.spec.shape)
+
+    def start_output(self) -> Tensor:
+        """Return the first output of the graph that is added to."""
+        node, output = self._start.heads[0]
+        return Tensor(node, output, self._shapes[node][output][1:])
+
+    def input(self, name: str, shape: Shape) -> Tensor:
+        """Add an input beside ``data``, such as the target; ``shape`` is without the batch."""
+        self._extra[name] = tuple(shape)
+        return Tensor(self._variable(name, (BATCH, *shape), {"__dtype__": "0"}), 0, tuple(shape))
+
+    @contextmanager
+    def group(self, name: str) -> Iterator[None]:
+        """Put the parameters added inside into the layer group ``name``."""
+        outer, self._group = self._group, name
+        try:
+            yield
+        finally:
+            self._group = outer
+
+    def add(self, op: str, *inputs: Tensor, name: str, init: str = "", **attrs: Any) -> Tensor:
+        """Add an operation with its parameters, and return its first output.
+
+        Parameters
+        ----------
+        op : str
+            MXNet's name of the operator, such as ``"Convolution"``.
+        *inputs : Tensor
+            The data it works on.
+        name : str
+            The layer's name; its parameters are called ``<name>_weight`` and so on.
+        init : str, optional
+            The rule for the weight's first values.
+        **attrs
+            The operator's attributes.
+        """
+        text = {k: str(v) for k, v in attrs.items()}
+        shapes = [self._shapes[t.node][t.output] for t in inputs]
+        places = [(t.node, t.output) for t in inputs]
+        outputs, slots = apply_operator(op, name, text, shapes)
+        for slot in slots:
+            extra = {"__dtype__": "0", "__diglot_group__": self._group}
+            if init and slot.kind == "weight":
+                extra["__diglot_init__"] = init
+            places.append((self._variable(f"{name}_{slot.suffix}", slot.shape, extra), 0))
+        self._claim(name)
+        self._nodes.append(Node(op, name, text, tuple(places)))
+        self._shapes.append(outputs)
+        return Tensor(len(self._nodes) - 1, 0, outputs[0][1:])
+
+    def parameter(self, name: str, shape: Shape, kind: str = "weight", init: str = "") -> Tensor:
+        """Add a learned array that is no operator's own, such as a position embedding.
+
+        Parameters
+        ----------
+        name : str
+            The parameter's name.
+        shape : tuple of int
+            Its whole shape: it has no batch in front, so it goes into ``broadcast_`` operators.
+        kind : {"weight", "bias", "scale", "shift"}
+            Its role: only weights decay.
+        init : str, optional
+            The rule for its first values; see :class:`Parameter`.
+        """
+        attrs = {
+            "__dtype__": "0",
+            "__shape__": str(tuple(shape)),
+            "__diglot_group__": self._group,
+            "__diglot_kind__": kind,
+        }
+        if init:
+            attrs["__diglot_init__"] = init
+        return Tensor(self._variable(name, tuple(shape), attrs), 0, tuple(shape)[1:])
+
+    def graph(self, name: str, *outputs: Tensor, features: Tensor | None = None) -> Graph:
+        """Return what was built, ending in ``outputs``."""
+        ends = self._nodes[features.node].name if features else ""
+        heads = tuple((t.node, t.output) for t in outputs)
+        return Graph(name, tuple(self._nodes), heads, self.spec, ends, None, dict(self._extra))
+
+    def _claim(self, name: str) -> None:
+        if name in self._names:
+            raise InputError(f"two layers are called {name!r}")
+        self._names.add(name)
+
+    def _variable(self, name: str, shape: Shape, attrs: dict[str, str]) -> int:
+        self._claim(name)
+        self._nodes.append(Node("null", name, attrs))
+        self._shapes.append([shape])
+        return len(self._nodes) - 1
+
+
+# ---- first values
+
+
+def initial_weights(graph: Graph, seed: int) -> dict[str, np.ndarray]:
+    """Draw the first values of every parameter, each from a stream of its own.
+
+    Weights that the graph already has are kept.
+
+    Parameters
+    ----------
+    graph : Graph
+        The network.
+    seed : int
+        The user's seed.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        float32 arrays.
+
+    Notes
+    -----
+    "he": normal with variance 2 / fan-in (He et al., 2015); "xavier": uniform with variance
+    2 / (fan-in + fan-out) (Glorot and Bengio, 2010); "normal": normal with standard deviation
+    0.02, cut at two of them (as ViT and ConvNeXt have it); a number: that constant.
+    """
+    have = graph.weights or {}
+    return {
+        name: have[name] if name in have else _first_values(parameter, seed)
+        for name, parameter in graph.parameters.items()
+    }
+
+
+def _first_values(parameter: Parameter, seed: int) -> np.ndarray:
+    shape = parameter.shape
+    if parameter.init in ("zeros", "ones"):
+        return getattr(np, parameter.init)(shape, np.float32)
+    constant = _number(parameter.init)
+    if constant is not None:
+        return np.full(shape, constant, np.float32)
+    field = math.prod(shape[2:])
+    fan_in, fan_out = math.prod(shape[1:]), shape[0] * field
+    generator = stream(seed, f"initial {parameter.name}")
+    if parameter.init == "he":
+        return generator.normal(0, math.sqrt(2 / fan_in), shape).astype(np.float32)
+    if parameter.init == "xavier":
+        bound = math.sqrt(6 / (fan_in + fan_out))
+        return generator.uniform(-bound, bound, shape).astype(np.float32)
+    if parameter.init == "normal":
+        values = generator.normal(0, 0.02, shape)
+        return np.clip(values, -0.04, 0.04).astype(np.float32)
+    raise ModelFileError(f"{parameter.name!r} has the unknown initial rule {parameter.init!r}")
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
