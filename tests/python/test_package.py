@@ -33,6 +33,7 @@ ROOMS = [
     "weights",
     "datasets",
     "images",
+    "captions",
     "augment",
     "weighted",
     "zoo",

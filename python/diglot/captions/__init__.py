@@ -1,0 +1,5 @@
+"""Captions as text: annotation files, words, vocabulary."""
+
+from diglot.captions.vocabulary import BEGIN, END, PAD, UNKNOWN, Vocabulary, tokenise
+
+__all__ = ["BEGIN", "END", "PAD", "UNKNOWN", "Vocabulary", "tokenise"]
