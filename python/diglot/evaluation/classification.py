@@ -1,4 +1,4 @@
-"""How good predictions are: every metric with its interval. Arrays in, tables out."""
+"""Classification: metrics of predicted classes and probabilities, each with its interval."""
 
 from __future__ import annotations
 

@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 from sklearn import metrics
 
-from diglot import evaluation
 from diglot.errors import InputError
-from diglot.evaluation import confusion, evaluate_classes, wilson
+from diglot.evaluation import classification, confusion, evaluate_classes, wilson
 
 CLASSES = ["e", "b", "a", "d", "c", "f", "g"]
 
@@ -114,7 +113,7 @@ def test_mean_interval_agrees_with_statsmodels():
 def test_bootstrap_agrees_with_resampling_images():
     truth, guess, _, names = problem(n=150, k=3)
     matrix = confusion(truth, guess, names).to_numpy()
-    fast = evaluation._bootstrap(matrix, 4000, 1, False)
+    fast = classification._bootstrap(matrix, 4000, 1, False)
     rng = np.random.default_rng(2)
     slow = []
     for _ in range(400):
@@ -152,8 +151,8 @@ def test_the_bootstrap_of_kappa_covers():
     rng = np.random.default_rng(4)
     inside = 0
     for seed, matrix in enumerate(rng.multinomial(200, share.ravel(), size=2000)):
-        _, _, sample = evaluation._bootstrap(matrix.reshape(3, 3), 300, seed, False)
-        lower, upper = evaluation._percentiles(sample, 0.95)
+        _, _, sample = classification._bootstrap(matrix.reshape(3, 3), 300, seed, False)
+        lower, upper = classification._percentiles(sample, 0.95)
         inside += lower <= kappa <= upper
     assert 0.925 < inside / 2000 < 0.97
 
