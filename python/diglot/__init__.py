@@ -29,6 +29,8 @@ _MODULES = {
     "read_images": "images",
     "read_idx": "images",
     "example_images": "images",
+    "shapes": "datasets",
+    "check_shapes": "datasets",
     "check_setup": "installation",
     "devices": "installation",
     "DiglotError": "errors",
@@ -45,6 +47,7 @@ _MODULES = {
 
 if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
     from diglot.classifier import ImageClassifier, load, loads
+    from diglot.datasets import check_shapes, shapes
     from diglot.errors import (
         DeviceError,
         DiglotError,
@@ -77,6 +80,7 @@ __all__ = [
     "OutOfMemoryError",
     "__version__",
     "check_setup",
+    "check_shapes",
     "devices",
     "example_images",
     "load",
@@ -87,6 +91,7 @@ __all__ = [
     "read_idx",
     "read_images",
     "report",
+    "shapes",
 ]
 
 
