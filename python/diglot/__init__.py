@@ -20,8 +20,8 @@ __version__ = "0.1.0"
 # Every public name and the module that holds it.
 _MODULES = {
     "ImageClassifier": "classifier",
-    "load": "classifier",
-    "loads": "classifier",
+    "load": "models",
+    "loads": "models",
     "pretrained": "zoo",
     "report": "report",
     "network": "networks",
@@ -46,7 +46,7 @@ _MODULES = {
 }
 
 if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
-    from diglot.classifier import ImageClassifier, load, loads
+    from diglot.classifier import ImageClassifier
     from diglot.datasets import check_shapes, shapes
     from diglot.errors import (
         DeviceError,
@@ -62,6 +62,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
     )
     from diglot.images import example_images, read_idx, read_images
     from diglot.installation import check_setup, devices
+    from diglot.models import load, loads
     from diglot.networks import network, networks
     from diglot.report import report
     from diglot.zoo import pretrained

@@ -400,7 +400,7 @@ def test_a_failed_update_loses_nothing(fitted):
 
 
 def test_a_batch_beyond_memory_is_refused_with_a_size_that_fits(monkeypatch):
-    monkeypatch.setattr("diglot.classifier.fitting.available_memory", lambda: 6 << 20)
+    monkeypatch.setattr("diglot.estimators.phases.available_memory", lambda: 6 << 20)
     model = ImageClassifier("lenet", size=28, batch_size=40, epochs=1, verbose=False)
     with pytest.raises(OutOfMemoryError, match=r"batch of 40 .*(try batch_size|smaller)"):
         model.fit(IMAGES, LABELS)

@@ -7,12 +7,12 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-import diglot.classifier.fitting as fitting
+import diglot.estimators.frozen as frozen
 from diglot import ImageClassifier, loads, network
 from diglot.builder import initial_weights
-from diglot.classifier.features import frozen_end
-from diglot.classifier.fitting import plan_phases
 from diglot.errors import InputError
+from diglot.estimators.frozen import frozen_end
+from diglot.estimators.phases import plan_phases
 from diglot.training import Checkpoints
 from diglot.training.range_test import suggest
 from graph_checks import forward, random_weights
@@ -74,7 +74,7 @@ def test_computing_once_equals_the_slow_way(monkeypatch, train):
     settings = {"train": train, "validation": 0.25, "epochs": 3}
     quick = tuned(net, **settings)
     # The slow way: the whole network goes through every step, with frozen layers in it.
-    monkeypatch.setattr(fitting, "frozen_end", lambda graph, learned: None)
+    monkeypatch.setattr(frozen, "frozen_end", lambda graph, learned: None)
     slow = tuned(net, **settings)
     for name, weight in slow.network_.weights.items():
         assert np.allclose(quick.network_.weights[name], weight, rtol=0, atol=1e-5), name
@@ -86,7 +86,7 @@ def test_augmented_views_equal_the_slow_way_while_they_last(monkeypatch):
     net = small_resnet()
     settings = {"train": "head", "augment": "standard", "epochs": 3}
     quick, fewer = tuned(net, views=3, **settings), tuned(net, views=1, **settings)
-    monkeypatch.setattr(fitting, "frozen_end", lambda graph, learned: None)
+    monkeypatch.setattr(frozen, "frozen_end", lambda graph, learned: None)
     slow = tuned(net, **settings)
     head = {n: w for n, w in slow.network_.weights.items() if n.startswith("head")}
     for name, weight in head.items():
@@ -97,7 +97,7 @@ def test_augmented_views_equal_the_slow_way_while_they_last(monkeypatch):
 def test_blends_are_made_before_the_frozen_part(monkeypatch):
     net = small_resnet()
     quick = tuned(net, train="head", mixup=0.4)
-    monkeypatch.setattr(fitting, "frozen_end", lambda graph, learned: None)
+    monkeypatch.setattr(frozen, "frozen_end", lambda graph, learned: None)
     slow = tuned(net, train="head", mixup=0.4)
     for name in ("head_weight", "head_bias"):
         assert np.allclose(

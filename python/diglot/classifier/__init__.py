@@ -1,5 +1,5 @@
-"""Image classification: ``ImageClassifier``, and the functions that load one."""
+"""``ImageClassifier``: train a network to tell classes of images apart."""
 
-from diglot.classifier.estimator import ImageClassifier, load, loads
+from diglot.classifier.estimator import ImageClassifier
 
-__all__ = ["ImageClassifier", "load", "loads"]
+__all__ = ["ImageClassifier"]

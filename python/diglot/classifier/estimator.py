@@ -7,13 +7,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.base import (
-    BaseEstimator,
     ClassifierMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
@@ -21,11 +19,9 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from diglot import storage
 from diglot.augment import Augment, augment
 from diglot.builder import initial_weights
-from diglot.classifier.fitting import Fit, Fitted, plan_phases, run_fit, score_batch, try_rates
-from diglot.classifier.inputs import check_channels, input_spec, is_empty_table, is_table
+from diglot.classifier.fitting import Fit, run_fit, try_rates
 from diglot.classifier.labels import (
     Labels,
     class_weights,
@@ -35,44 +31,32 @@ from diglot.classifier.labels import (
     split_validation,
 )
 from diglot.classifier.lineage import lineage
-from diglot.classifier.model_file import UNSAVED, metadata, restore
-from diglot.classifier.settings import (
-    check_settings,
-    is_several,
-    jsonable,
-    jsonable_weights,
-    number,
-    whole,
-)
-from diglot.classifier.task import Recipe, Rows, log_softmax, score, standardised
-from diglot.engine import Executor, Optimiser, open_executor, pick_device
+from diglot.classifier.model_file import metadata
+from diglot.classifier.settings import check_settings, jsonable_weights
+from diglot.classifier.task import Recipe, Rows, log_softmax, score
+from diglot.engine import pick_device
 from diglot.errors import DivergedError, InputError
+from diglot.estimators.base import NetworkEstimator, last_measures
+from diglot.estimators.inputs import (
+    check_channels,
+    input_spec,
+    is_empty_table,
+    is_table,
+    standardised,
+)
+from diglot.estimators.phases import Fitted, plan_phases, score_batch
+from diglot.estimators.settings import epochs as epochs_of
+from diglot.estimators.settings import is_several, number, optimiser, whole
 from diglot.evaluation import evaluate_classes
 from diglot.graph import Graph
-from diglot.images import ImageSet, PreparedImages, as_images
+from diglot.images import ImageSet, as_images
 from diglot.networks import resolve
 from diglot.progress import reporter
-from diglot.seeds import check_seed
-from diglot.training import Checkpoints, LearningRates, Plan, find_checkpoint
+from diglot.training import LearningRates, Plan
 from diglot.weighted import embed
 
 # By optimiser: where all begins anew, where a head alone does, and where all goes on.
 _RATES = {"sgd": (0.02, 0.02, 0.01), "adam": (1e-3, 1e-3, 1e-4), "adamw": (1e-3, 1e-3, 1e-4)}
-_RUN_IGNORES = (*UNSAVED, "network", "device", "memory_limit", "threads", "augment", "seed")
-
-
-class _Runtime:
-    """What a fitted model keeps for speed only: it is never copied nor stored."""
-
-    def __init__(self) -> None:
-        self.executor: Executor | None = None
-        self.optimiser_state: dict[str, np.ndarray] | None = None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _Runtime, ()
-
-    def __deepcopy__(self, memo: Any) -> _Runtime:
-        return _Runtime()
 
 
 @dataclass(frozen=True)
@@ -87,7 +71,7 @@ class _Session:
 
 
 class ImageClassifier(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, NetworkEstimator
 ):
     """Train a network to tell classes of images apart.
 
@@ -317,7 +301,7 @@ class ImageClassifier(
         images, weights, labels = self._training_rows(X, y, sample_weight)
         seed = self._seed()
         graph = self._resolved(images, labels)
-        session = _Session(_epochs(self.epochs), self.train, schedule=self.schedule)
+        session = _Session(epochs_of(self.epochs), self.train, schedule=self.schedule)
         return self._train(graph, images, labels, weights, validation_data, seed, session)
 
     def update(
@@ -467,10 +451,10 @@ class ImageClassifier(
                 fitted = self._run_fit(fit, session)
             except DivergedError as error:
                 if error.model is not None:
-                    self._settle(error.model, labels, fit, session)
+                    self._settled(error.model, labels, fit, session)
                     error.model = self
                 raise
-        self._settle(fitted, labels, fit, session)
+        self._settled(fitted, labels, fit, session)
         if not session.fresh_optimiser:
             self._runtime.optimiser_state = fitted.optimiser_state
         return self
@@ -520,13 +504,19 @@ class ImageClassifier(
                 held=held,
                 classes=len(labels.classes),
                 recipe=self._recipe(seed),
-                optimiser=self._optimiser(),
+                optimiser=optimiser(self),
                 device=device,
                 phases=plan_phases(
                     graph, session.train, session.epochs, rates, float(self.layer_decay)
                 ),
                 plan=self._plan(session, seed, judged=held is not None),
-                run=self._run(graph, digest, labels, seed),
+                run=self._run(
+                    graph,
+                    digest,
+                    seed,
+                    class_weight=jsonable_weights(self.class_weight),
+                    classes=[str(c) for c in labels.classes.tolist()],
+                ),
                 views=None if self.views is None else int(self.views),
                 memory_limit=self.memory_limit,
             )
@@ -545,11 +535,6 @@ class ImageClassifier(
             checkpoints=checkpoints,
             resume=resume,
             optimiser_state=state,
-        )
-
-    def _prepared(self, images: ImageSet, graph: Graph) -> PreparedImages:
-        return PreparedImages(
-            images, graph.input, memory_limit=self.memory_limit, threads=self.threads
         )
 
     def _held_out(
@@ -582,66 +567,11 @@ class ImageClassifier(
             restore_best=bool(self.restore_best),
         )
 
-    def _run(self, graph: Graph, digest: str, labels: Labels, seed: int) -> dict[str, Any]:
-        """Return what identifies the fit: a checkpoint of another one is refused."""
-        settings = {
-            k: jsonable(v) for k, v in self.get_params(deep=False).items() if k not in _RUN_IGNORES
-        }
-        changes = augment(self.augment)
-        network = hashlib.sha256(graph.to_json().encode())
-        if graph.weights is not None:
-            network.update(storage.fingerprint(graph.weights).encode())
-        return {
-            **settings,
-            "network": network.hexdigest(),
-            "augment": None if changes is None else changes.to_dict(),
-            "class_weight": jsonable_weights(self.class_weight),
-            "classes": [str(c) for c in labels.classes.tolist()],
-            "seed": seed,
-            "data": digest,
-        }
-
-    def _checkpoints(self) -> tuple[Checkpoints | None, str | None]:
-        folder = self.checkpoint
-        resume = folder if self.resume is True else self.resume or None
-        if self.resume is True and folder is None:
-            raise InputError("resume=True needs checkpoint=, the folder to look in")
-        if resume is not None and folder is None and Path(resume).suffix == "":
-            folder = resume
-        if folder is None:
-            return None, None if resume is None else os.fspath(resume)
-        points = Checkpoints(Path(folder), self.checkpoint_every)
-        return points, None if resume is None else os.fspath(resume)
-
-    def _seed(self) -> int:
-        """Return the seed; a fit that is resumed without one takes its checkpoint's."""
-        if self.seed is None and self.resume:
-            place = self.checkpoint if self.resume is True else self.resume
-            found = find_checkpoint(place) if place is not None else None
-            if found is not None:
-                run = storage.read_file(found)[1].get("run")
-                return check_seed(run.get("seed") if isinstance(run, dict) else None)
-        return check_seed(self.seed)
-
-    def _settle(self, fitted: Fitted, labels: Labels, fit: Fit, session: _Session) -> None:
+    def _settled(self, fitted: Fitted, labels: Labels, fit: Fit, session: _Session) -> None:
         """Set the fitted attributes."""
-        result = fitted.result
-        history = pd.DataFrame(result.history)
-        if session.first_epoch:
-            history = pd.concat([self.history_, history], ignore_index=True)
-        if len(history):
-            history["epoch"] = history["epoch"].astype(int)
-        else:
-            history = pd.DataFrame({"epoch": np.array([], int), "loss": [], "accuracy": []})
         self.classes_ = labels.classes
         self.ordered_ = labels.ordered
-        self.network_ = fitted.graph
-        self.history_ = history
-        self.best_epoch_ = result.best_epoch
-        self.stopped_ = result.stopped
-        self.seed_ = fit.plan.seed
-        self.device_ = str(fit.device)
-        self._runtime = _Runtime()
+        self._settle(fitted, fit.plan.seed, fit.device, first_epoch=session.first_epoch)
 
     # ---- answers
 
@@ -801,15 +731,9 @@ class ImageClassifier(
         )
         images, weights, labels = trial._training_rows(X, y, None)
         graph, seed = trial._resolved(images, labels), trial._seed()
-        session = _Session(_epochs(trial.epochs), trial._later(), schedule="constant")
+        session = _Session(epochs_of(trial.epochs), trial._later(), schedule="constant")
         with trial._fit_of(graph, images, labels, weights, None, seed, session) as (fit, _):
             return try_rates(fit, lowest, highest, steps, reporter(self.verbose))
-
-    def _executor(self) -> Executor:
-        if self._runtime.executor is None:
-            device = pick_device(self.device if self.device != self.device_ else "auto")
-            self._runtime.executor = open_executor(self.network_, device)
-        return self._runtime.executor
 
     # ---- images
 
@@ -827,14 +751,6 @@ class ImageClassifier(
         new, head, on = _RATES[self.optimizer]
         return (head, on) if given else (new, new)
 
-    def _optimiser(self) -> Optimiser:
-        return Optimiser(
-            self.optimizer,
-            momentum=float(self.momentum),
-            weight_decay=float(self.weight_decay),
-            clip_norm=None if self.clip_norm is None else float(self.clip_norm),
-        )
-
     def _recipe(self, seed: int) -> Recipe:
         return Recipe(
             batch_size=int(self.batch_size),
@@ -847,41 +763,14 @@ class ImageClassifier(
 
     # ---- files and words
 
-    def to_bytes(self) -> bytes:
-        """Return the bytes of the model file."""
-        check_is_fitted(self)
-        return storage.encode(self.network_.weights, metadata(self))
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the model to one safetensors file, from which either language loads it.
-
-        Parameters
-        ----------
-        path : path
-            Replaced whole if it exists.
-
-        Returns
-        -------
-        Path
-        """
-        check_is_fitted(self)
-        return storage.write_file(path, self.network_.weights, metadata(self))
-
-    def fingerprint(self) -> str:
-        """Return the SHA-256 of the weights, in hexadecimal."""
-        check_is_fitted(self)
-        return storage.fingerprint(self.network_.weights)
+    def _metadata(self) -> dict[str, Any]:
+        return metadata(self)
 
     def summary(self) -> str:
         """Return what the model is and how it was trained, in a few lines."""
         check_is_fitted(self)
         graph, spec = self.network_, self.network_.input
-        last = self.history_.iloc[-1].to_dict() if len(self.history_) else {}
-        measured = ", ".join(
-            f"{name} {last[name]:.4f}"
-            for name in ("loss", "accuracy", "val_loss", "val_accuracy")
-            if name in last
-        )
+        names = ("loss", "accuracy", "val_loss", "val_accuracy")
         classes = ", ".join(map(str, self.classes_.tolist()[:12]))
         more = ", ..." if len(self.classes_) > 12 else ""
         lines = [
@@ -891,84 +780,13 @@ class ImageClassifier(
             f"trained      {len(self.history_)} epochs on {self.device_}, seed {self.seed_}"
             f" ({self.stopped_})",
             *(f"{name:13}{text}" for name, text in lineage(self).items()),
-            f"last epoch   {measured}",
+            f"last epoch   {last_measures(self.history_, names)}",
             f"fingerprint  {self.fingerprint()[:16]}",
         ]
         return "\n".join(lines)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "network_")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = []  # features are float32
         return tags
-
-
-def load(path: str | os.PathLike[str]) -> ImageClassifier:
-    """Load a model from its file.
-
-    Parameters
-    ----------
-    path : path
-        What `ImageClassifier.save` or R's ``save_model()`` wrote.
-
-    Returns
-    -------
-    ImageClassifier
-        Fitted.
-
-    Raises
-    ------
-    ModelFileError
-        If it is missing, damaged, newer than this version, or no model.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from diglot import ImageClassifier, load
-    >>> images = np.random.default_rng(1).random((20, 8, 8))
-    >>> model = ImageClassifier("mlp", epochs=1, seed=1).fit(images, ["a", "b"] * 10)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     load(model.save(f"{folder}/model.safetensors")).fingerprint() == model.fingerprint()
-    True
-    """
-    return _revived(*storage.read_file(path), name=os.fspath(path))
-
-
-def loads(data: bytes) -> ImageClassifier:
-    """Load a model from the bytes of its file.
-
-    Parameters
-    ----------
-    data : bytes
-        What `ImageClassifier.to_bytes` returned.
-
-    Returns
-    -------
-    ImageClassifier
-        Fitted.
-
-    Examples
-    --------
-    >>> from diglot import ImageClassifier, loads
-    >>> images = np.random.default_rng(1).random((20, 8, 8))
-    >>> model = ImageClassifier("mlp", epochs=1, seed=1).fit(images, ["a", "b"] * 10)
-    >>> loads(model.to_bytes()).classes_.tolist()
-    ['a', 'b']
-    """
-    return _revived(*storage.decode(data), name="the data")
-
-
-def _revived(
-    tensors: Mapping[str, np.ndarray], meta: Mapping[str, Any], name: str
-) -> ImageClassifier:
-    model = ImageClassifier()
-    restore(model, tensors, meta, name)
-    model._runtime = _Runtime()
-    return model
-
-
-def _epochs(value: Any) -> int | tuple[int, ...]:
-    return tuple(int(v) for v in value) if is_several(value) else int(value)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from diglot.augment import Augment, mixup, row_keys, smooth
 from diglot.builder import Builder
-from diglot.classifier.features import Frozen
 from diglot.engine import Executor
+from diglot.estimators.frozen import Frozen
 from diglot.graph import Graph
 from diglot.images import ArrayStore, PreparedImages, batches
 from diglot.progress import Reporter, Silent
@@ -235,10 +235,3 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):  # a loss that goes is told of by the loop
         shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
         return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-
-
-def standardised(graph: Graph, images: PreparedImages, rows: np.ndarray) -> Graph:
-    """Return the network whose input is standardised by the training images' mean and spread."""
-    mean, std = images.statistics(rows)
-    spec = replace(graph.input, mean=tuple(map(float, mean)), std=tuple(map(float, std)))
-    return replace(graph, input=spec)

@@ -136,3 +136,29 @@ def _changed(
     if change is None:
         return None
     return lambda batch, position: change(batch, rows[position], view)
+
+
+def split_frozen(
+    graph: Graph, learned: Collection[str], device: Device
+) -> tuple[Frozen | None, Graph]:
+    """Cut off the part that does not learn; what is frozen in the rest keeps its statistics.
+
+    Parameters
+    ----------
+    graph : Graph
+        The network, with weights.
+    learned : collection of str
+        The parameters that learn.
+    device : Device
+        Where the frozen part is computed.
+
+    Returns
+    -------
+    frozen : Frozen or None
+        None where nothing can be cut off.
+    rest : Graph
+        What comes after it.
+    """
+    end = frozen_end(graph, learned)
+    frozen, rest = (None, graph) if end is None else Frozen.cut(graph, end, device)
+    return frozen, rest.frozen(set(graph.parameters) - set(learned))

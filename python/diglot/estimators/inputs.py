@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from diglot.classifier.settings import whole
 from diglot.errors import ImageError, InputError
+from diglot.estimators.settings import whole
 from diglot.graph import Graph, InputSpec
-from diglot.images import ImageSet
+from diglot.images import ImageSet, PreparedImages
 from diglot.networks import card, smallest_size
 
 
@@ -130,3 +130,10 @@ def check_channels(images: ImageSet, spec: InputSpec) -> None:
             f"{images.name(row)} has {have[row]} channel(s), the model was trained on "
             f"{spec.channels}: convert the images, or train with channels="
         )
+
+
+def standardised(graph: Graph, images: PreparedImages, rows: np.ndarray) -> Graph:
+    """Return the network whose input is standardised by the training images' mean and spread."""
+    mean, std = images.statistics(rows)
+    spec = replace(graph.input, mean=tuple(map(float, mean)), std=tuple(map(float, std)))
+    return replace(graph, input=spec)

@@ -1,0 +1,175 @@
+"""``NetworkEstimator``: what every model that is a trained network has in common."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from diglot import storage
+from diglot.augment import augment
+from diglot.engine import Executor, open_executor, pick_device
+from diglot.errors import InputError
+from diglot.estimators.phases import Fitted
+from diglot.estimators.settings import UNSAVED, jsonable_settings
+from diglot.graph import Graph
+from diglot.images import ImageSet, PreparedImages
+from diglot.seeds import check_seed
+from diglot.training import Checkpoints, find_checkpoint
+
+# What does not change the result of a fit, or is told of in another way.
+_RUN_IGNORES = (*UNSAVED, "network", "encoder", "device", "memory_limit", "threads", "augment")
+
+
+class Runtime:
+    """What a fitted model keeps for speed only: it is never copied nor stored."""
+
+    def __init__(self) -> None:
+        self.executors: dict[Any, Executor] = {}
+        self.optimiser_state: dict[str, np.ndarray] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Runtime, ()
+
+    def __deepcopy__(self, memo: Any) -> Runtime:
+        return Runtime()
+
+
+class NetworkEstimator(BaseEstimator):
+    """A scikit-learn estimator around one network.
+
+    Attributes
+    ----------
+    network_ : Graph
+        The network with its weights and its input.
+    history_ : DataFrame
+        One row an epoch.
+    best_epoch_ : int
+        The epoch whose weights these are.
+    seed_ : int
+        The seed that was used.
+    device_ : str
+        Where it was trained.
+    stopped_ : str
+        "completed", "early", "callback", "interrupted" or "diverged".
+    """
+
+    # ---- fitting
+
+    def _seed(self) -> int:
+        """Return the seed; a fit that is resumed without one takes its checkpoint's."""
+        if self.seed is None and self.resume:
+            place = self.checkpoint if self.resume is True else self.resume
+            found = find_checkpoint(place) if place is not None else None
+            if found is not None:
+                run = storage.read_file(found)[1].get("run")
+                return check_seed(run.get("seed") if isinstance(run, dict) else None)
+        return check_seed(self.seed)
+
+    def _checkpoints(self) -> tuple[Checkpoints | None, str | None]:
+        """Return where to save, and where to look for a checkpoint to go on from."""
+        folder = self.checkpoint
+        resume = folder if self.resume is True else self.resume or None
+        if self.resume is True and folder is None:
+            raise InputError("resume=True needs checkpoint=, the folder to look in")
+        if resume is not None and folder is None and Path(resume).suffix == "":
+            folder = resume
+        if folder is None:
+            return None, None if resume is None else os.fspath(resume)
+        points = Checkpoints(Path(folder), self.checkpoint_every)
+        return points, None if resume is None else os.fspath(resume)
+
+    def _run(self, graph: Graph, digest: str, seed: int, **more: Any) -> dict[str, Any]:
+        """Return what identifies the fit: a checkpoint of another one is refused."""
+        changes = augment(self.augment)
+        network = hashlib.sha256(graph.to_json().encode())
+        if graph.weights is not None:
+            network.update(storage.fingerprint(graph.weights).encode())
+        return {
+            **jsonable_settings(self, _RUN_IGNORES),
+            "network": network.hexdigest(),
+            "augment": None if changes is None else changes.to_dict(),
+            "seed": seed,
+            "data": digest,
+            **more,
+        }
+
+    def _settle(self, fitted: Fitted, seed: int, device: Any, *, first_epoch: int = 0) -> None:
+        """Set the attributes that every fitted model has; epochs of earlier fits stay."""
+        result = fitted.result
+        history = pd.DataFrame(result.history)
+        if first_epoch:
+            history = pd.concat([self.history_, history], ignore_index=True)
+        if len(history):
+            history["epoch"] = history["epoch"].astype(int)
+        else:
+            history = pd.DataFrame({"epoch": np.array([], int), "loss": []})
+        self.network_ = fitted.graph
+        self.history_ = history
+        self.best_epoch_ = result.best_epoch
+        self.stopped_ = result.stopped
+        self.seed_ = seed
+        self.device_ = str(device)
+        self._runtime = Runtime()
+
+    def _prepared(self, images: ImageSet, graph: Graph) -> PreparedImages:
+        return PreparedImages(
+            images, graph.input, memory_limit=self.memory_limit, threads=self.threads
+        )
+
+    # ---- answering
+
+    def _executor(self, graph: Graph | None = None, name: str = "network") -> Executor:
+        """Return what runs the fitted network, or a part of it that has a name."""
+        kept = self._runtime.executors
+        if name not in kept:
+            device = pick_device(self.device if self.device != self.device_ else "auto")
+            kept[name] = open_executor(self.network_ if graph is None else graph, device)
+        return kept[name]
+
+    # ---- files and words
+
+    def _metadata(self) -> dict[str, Any]:
+        """Return what the model file says beside the weights."""
+        raise NotImplementedError
+
+    def to_bytes(self) -> bytes:
+        """Return the bytes of the model file."""
+        check_is_fitted(self)
+        return storage.encode(self.network_.weights, self._metadata())
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the model to one safetensors file, from which either language loads it.
+
+        Parameters
+        ----------
+        path : path
+            Replaced whole if it exists.
+
+        Returns
+        -------
+        Path
+        """
+        check_is_fitted(self)
+        return storage.write_file(path, self.network_.weights, self._metadata())
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of the weights, in hexadecimal."""
+        check_is_fitted(self)
+        return storage.fingerprint(self.network_.weights)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "network_")
+
+
+def last_measures(history: pd.DataFrame, names: Iterator[str] | tuple[str, ...]) -> str:
+    """Return the last epoch's measures in words."""
+    last: Mapping[str, Any] = history.iloc[-1].to_dict() if len(history) else {}
+    return ", ".join(f"{n} {last[n]:.4f}" for n in names if n in last and last[n] == last[n])

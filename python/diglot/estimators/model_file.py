@@ -1,0 +1,96 @@
+"""What every model file says beside the weights, written and read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from diglot.augment import augment
+from diglot.errors import ModelFileError
+from diglot.estimators.settings import UNSAVED, jsonable_settings
+from diglot.graph import Graph
+
+
+def common_metadata(model: Any, kind: str, network: str, *leave_out: str) -> dict[str, Any]:
+    """Return what a file says of any fitted model.
+
+    Parameters
+    ----------
+    model : NetworkEstimator
+        Fitted.
+    kind : str
+        Which estimator.
+    network : str
+        The setting that names the network; it is kept only where it is a name.
+    *leave_out : str
+        Settings that are not plain data.
+    """
+    changes, given = augment(model.augment), getattr(model, network)
+    settings = jsonable_settings(model, (*UNSAVED, network, *leave_out, "augment", "seed"))
+    return {
+        "kind": kind,
+        "diglot": sys.modules["diglot"].__version__,  # the root is a room above
+        "graph": model.network_.to_dict(),
+        network: given if isinstance(given, str) else None,
+        "settings": {
+            **settings,
+            "augment": None if changes is None else changes.to_dict(),
+            "seed": model.seed,
+        },
+        "history": {
+            "columns": list(model.history_.columns),
+            "rows": [
+                [None if v != v else v for v in row]
+                for row in model.history_.to_numpy(np.float64).tolist()
+            ],
+        },
+        "best_epoch": model.best_epoch_,
+        "stopped": model.stopped_,
+        "seed": model.seed_,
+        "device": model.device_,
+    }
+
+
+@contextmanager
+def damage_told(name: str) -> Iterator[None]:
+    """Turn what goes wrong while a file's description is read into words about the file."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        if isinstance(error, ModelFileError):
+            raise
+        raise ModelFileError(f"{name} is a damaged model file: {error!r}") from error
+
+
+def restore_common(
+    model: Any,
+    tensors: Mapping[str, np.ndarray],
+    meta: Mapping[str, Any],
+    network: str,
+    pairs: tuple[str, ...],
+) -> Graph:
+    """Set what `common_metadata` wrote on a new model, and return its network.
+
+    ``pairs`` are settings that may be tuples, which JSON turned into lists.
+    """
+    graph = Graph.from_dict(meta["graph"]).with_weights(
+        {n: np.asarray(w, np.float32) for n, w in tensors.items()}
+    )
+    settings, known = dict(meta["settings"]), model.get_params(deep=False)
+    model.set_params(**{k: v for k, v in settings.items() if k in known})
+    for setting in pairs:
+        if isinstance(getattr(model, setting), list):
+            setattr(model, setting, tuple(getattr(model, setting)))
+    columns, rows = meta["history"]["columns"], meta["history"]["rows"]
+    history = pd.DataFrame(np.array(rows, np.float64).reshape(-1, len(columns)), None, columns)
+    history["epoch"] = history["epoch"].astype(int)
+    model.network_, model.history_ = graph, history
+    model.best_epoch_, model.stopped_ = int(meta["best_epoch"]), str(meta["stopped"])
+    model.seed_, model.device_ = int(meta["seed"]), str(meta["device"])
+    setattr(model, network, meta[network] or graph.without_weights())
+    return graph

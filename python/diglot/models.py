@@ -1,0 +1,87 @@
+"""Model files of every kind: ``load()`` looks what a file holds and returns that model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from diglot import storage
+from diglot.classifier import ImageClassifier
+from diglot.classifier import model_file as classifier_file
+from diglot.errors import ModelFileError
+from diglot.estimators.base import NetworkEstimator, Runtime
+
+_KINDS = {
+    classifier_file.KIND: (ImageClassifier, classifier_file.restore),
+}
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Load a model from its file.
+
+    Parameters
+    ----------
+    path : path
+        What a model's ``save()`` or R's ``save_model()`` wrote.
+
+    Returns
+    -------
+    ImageClassifier
+        Fitted.
+
+    Raises
+    ------
+    ModelFileError
+        If it is missing, damaged, newer than this version, or no model.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from diglot import ImageClassifier, load
+    >>> images = np.random.default_rng(1).random((20, 8, 8))
+    >>> model = ImageClassifier("mlp", epochs=1, seed=1).fit(images, ["a", "b"] * 10)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     load(model.save(f"{folder}/model.safetensors")).fingerprint() == model.fingerprint()
+    True
+    """
+    return _revived(*storage.read_file(path), name=os.fspath(path))
+
+
+def loads(data: bytes) -> Any:
+    """Load a model from the bytes of its file.
+
+    Parameters
+    ----------
+    data : bytes
+        What a model's ``to_bytes()`` returned.
+
+    Returns
+    -------
+    ImageClassifier
+        Fitted.
+
+    Examples
+    --------
+    >>> from diglot import ImageClassifier, loads
+    >>> images = np.random.default_rng(1).random((20, 8, 8))
+    >>> model = ImageClassifier("mlp", epochs=1, seed=1).fit(images, ["a", "b"] * 10)
+    >>> loads(model.to_bytes()).classes_.tolist()
+    ['a', 'b']
+    """
+    return _revived(*storage.decode(data), name="the data")
+
+
+def _revived(
+    tensors: Mapping[str, np.ndarray], meta: Mapping[str, Any], name: str
+) -> NetworkEstimator:
+    kind = meta.get("kind")
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise ModelFileError(f"{name} holds no model but a {kind!r}")
+    estimator, restore = _KINDS[kind]
+    model = estimator()
+    restore(model, tensors, meta, name)
+    model._runtime = Runtime()
+    return model
