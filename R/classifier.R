@@ -344,7 +344,7 @@ fit_classifier <- function(given, call, earlier = NULL, env = rlang::caller_env(
   wrap(do.call(call_bridge, c(name, first, args, list(call = env, on_model = wrap))))
 }
 
-# What a user gave, checked, as bridge.py takes it.
+# What a user gave, checked, as the bridge takes it.
 training_payload <- function(given, call) {
   settings <- given$settings
   count <- image_count(given$images)

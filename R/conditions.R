@@ -1,4 +1,4 @@
-# Typed conditions. Errors of the Python core arrive as data (see bridge.py) and become
+# Typed conditions. Errors of the Python core arrive as data (see the bridge) and become
 # conditions of the classes of their kinds here; nothing reads their messages.
 
 abort_diglot <- function(message, kind = "input", ..., call = NULL, parent = NULL) {

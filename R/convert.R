@@ -4,7 +4,7 @@
 #   list(kind = "paths", paths)              file names
 #   list(kind = "array", data, dim, axis)    one array; `axis` says which dimension counts images
 #   list(kind = "list", items)               arrays of different sizes, each as above, axis = "none"
-# and labels as 0-based codes beside their levels. bridge.py holds the other half.
+# and labels as 0-based codes beside their levels. The bridge holds the other half.
 
 # ---- images
 

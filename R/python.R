@@ -126,7 +126,7 @@ bridge <- function(call = NULL) {
   the$bridge
 }
 
-# Calls one function of bridge.py. What went wrong comes back as data and is raised here;
+# Calls one function of the bridge. What went wrong comes back as data and is raised here;
 # `on_model` turns what a diverged fit had learned so far into a fit for the condition.
 call_bridge <- function(name, ..., call = rlang::caller_env(), on_model = NULL) {
   answer <- bridge(call)[[name]](...)

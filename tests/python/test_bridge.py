@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 
 from diglot import bridge
+from diglot.bridge import plain, received
+from diglot.bridge.answers import CallbackError, answered
 from diglot.errors import DivergedError, ImageError, InputError, InterruptedFitWarning
 
 
@@ -31,7 +33,7 @@ IMAGES = (np.arange(2 * 3 * 4 * 3) % 256).reshape(2, 3, 4, 3)
 def test_arrays_arrive_in_c_order(dtype: str, channels: int | None) -> None:
     images = IMAGES.astype(dtype) if channels else IMAGES[..., 0].astype(dtype)
     for axis, sent in (("first", images), ("last", np.moveaxis(images, 0, -1))):
-        there = bridge._images(from_r(sent, axis))
+        there = received.images(from_r(sent, axis))
         np.testing.assert_array_equal(there, images)
         assert there.flags.c_contiguous and there.flags.writeable
         assert there.dtype == ("float32" if dtype == "float64" else "uint8")
@@ -39,9 +41,9 @@ def test_arrays_arrive_in_c_order(dtype: str, channels: int | None) -> None:
 
 def test_images_of_different_sizes_and_paths() -> None:
     items = [from_r(IMAGES[0, ..., 0].astype("int32"), "none"), from_r(np.ones((5, 2)), "none")]
-    there = bridge._images({"kind": "list", "items": items})
+    there = received.images({"kind": "list", "items": items})
     assert [a.shape for a in there] == [(3, 4), (5, 2)]
-    assert bridge._images({"kind": "paths", "paths": ["a.png"]}) == ["a.png"]
+    assert received.images({"kind": "paths", "paths": ["a.png"]}) == ["a.png"]
 
 
 @pytest.mark.parametrize(
@@ -54,11 +56,11 @@ def test_images_of_different_sizes_and_paths() -> None:
 )
 def test_labels_keep_order_and_type(levels: list[str], kind: str, classes: list) -> None:
     labels = {"codes": np.array([1, 0, 1], "int32"), "levels": levels, "type": kind}
-    there = bridge._labels({**labels, "ordered": False})
+    there = received.labels({**labels, "ordered": False})
     assert list(there.categories) == classes
     assert list(there) == [classes[1], classes[0], classes[1]]
-    assert [bridge.level_text(c) for c in there.categories] == levels
-    assert bridge._labels({**labels, "ordered": True}).ordered
+    assert [plain.level_text(c) for c in there.categories] == levels
+    assert received.labels({**labels, "ordered": True}).ordered
 
 
 def test_settings_become_pythons_own() -> None:
@@ -72,7 +74,7 @@ def test_settings_become_pythons_own() -> None:
         "train": "stage4",
         "views": 3.0,
     }
-    mended = bridge._settings(settings, [9, 10])
+    mended = received.settings(settings, [9, 10])
     assert repr(mended["epochs"]) == "10"
     assert repr(mended["size"]) == "(12, 10)"
     assert repr(mended["learning_rate"]) == "1.0"
@@ -80,7 +82,7 @@ def test_settings_become_pythons_own() -> None:
     assert mended["class_weight"] == {9: 2.0, 10: 1.0}
     assert mended["network"].shape_of("dense2") == (4,)
     assert (mended["train"], repr(mended["views"])) == (["stage4"], "3")
-    pair = bridge._settings({"epochs": [1.0, 5.0], "train": "head_then_all"}, [])
+    pair = received.settings({"epochs": [1.0, 5.0], "train": "head_then_all"}, [])
     assert (repr(pair["epochs"]), pair["train"]) == ("(1, 5)", "head_then_all")
 
 
@@ -91,11 +93,11 @@ def test_settings_become_pythons_own() -> None:
         (InputError("epochs"), ["input"], "epochs"),
         (KeyError("x"), ["python"], "KeyError: 'x'"),
         (KeyboardInterrupt(), ["interrupted"], "Interrupted."),
-        (bridge.CallbackError(), ["callback"], "A callback failed."),
+        (CallbackError(), ["callback"], "A callback failed."),
     ],
 )
 def test_errors_are_data(reason: BaseException, kinds: list[str], message: str) -> None:
-    @bridge._answers
+    @answered
     def fail() -> None:
         raise reason
 
@@ -107,7 +109,7 @@ def test_errors_are_data(reason: BaseException, kinds: list[str], message: str) 
 
 
 def test_what_a_diverged_fit_learned_comes_along() -> None:
-    @bridge._answers
+    @answered
     def fail() -> None:
         raise DivergedError("inf", model="the best so far")
 
@@ -115,7 +117,7 @@ def test_what_a_diverged_fit_learned_comes_along() -> None:
 
 
 def test_warnings_are_data() -> None:
-    @bridge._answers
+    @answered
     def warn() -> int:
         warnings.warn(InterruptedFitWarning("kept"), stacklevel=1)
         warnings.warn("other", stacklevel=1)
@@ -131,7 +133,7 @@ def test_warnings_are_data() -> None:
 
 
 def test_tables_cross_by_column() -> None:
-    table = bridge._table(
+    table = plain.table(
         pd.DataFrame(
             {
                 "whole": [1, 2],
@@ -156,11 +158,11 @@ def test_tables_cross_by_column() -> None:
 
 def test_pictures_cross_as_one_pile() -> None:
     column = pd.Series(list(IMAGES[..., 0].astype("uint8")), dtype=object)
-    kind, pile = bridge._column(column)
+    kind, pile = plain.column(column)
     assert kind == "pixels" and pile.shape == (3, 4, 2) and pile.dtype == np.int32
     np.testing.assert_array_equal(pile[..., 1], IMAGES[1, ..., 0])
     column = pd.Series([np.zeros((2, 2), "uint16") + 65535, np.zeros((3, 2))], dtype=object)
-    kind, items = bridge._column(column)
+    kind, items = plain.column(column)
     assert kind == "images" and items[0].max() == 1.0
 
 
@@ -270,7 +272,7 @@ def test_a_recipe_becomes_the_network(recipe: dict) -> None:
 def test_the_commit_of_a_model_on_the_hub_comes_along(recipe: dict, monkeypatch) -> None:
     net = done(bridge.pretrained(recipe))["network"]
     told = {"source": "someone/net@" + "1" * 40}
-    monkeypatch.setattr(bridge.diglot, "pretrained", lambda *_, **__: replace(net, origin=told))
+    monkeypatch.setattr("diglot.pretrained", lambda *_, **__: replace(net, origin=told))
     value = done(bridge.pretrained({"name": "resnet20", "weights": "someone/net", "settings": []}))
     assert value["commit"] == "1" * 40
 

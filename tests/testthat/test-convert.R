@@ -140,11 +140,11 @@ test_that("a pile of pixels is split into its images", {
 test_that("images and labels reach Python as they are, and come back", {
   skip_if_no_diglot()
   diglot:::bridge()
-  python <- reticulate::import("diglot.bridge", convert = FALSE)
+  python <- reticulate::import("diglot.bridge.received", convert = FALSE)
   for (type in c("integer", "double", "raw")) {
     image <- planted(5L, type = type)$image
     for (form in list(image, as_list_of_images(image))) {
-      there <- python$`_images`(payload(form))
+      there <- python$images(payload(form))
       expect_identical(
         as.character(there$dtype), if (type == "double") "float32" else "uint8"
       )
@@ -156,10 +156,10 @@ test_that("images and labels reach Python as they are, and come back", {
     }
   }
   colour <- array(as.integer(seq_len(2 * 3 * 4 * 3) %% 256), c(2L, 3L, 4L, 3L))
-  there <- python$`_images`(payload(colour))
+  there <- python$images(payload(colour))
   expect_identical(reticulate::py_to_r(there$item(1L, 2L, 0L, 2L)), colour[2L, 3L, 1L, 3L])
-  there <- python$`_images`(payload(as_list_of_images(colour)))
+  there <- python$images(payload(as_list_of_images(colour)))
   expect_identical(reticulate::py_to_r(there$item(1L, 2L, 0L, 2L)), colour[2L, 3L, 1L, 3L])
-  one <- python$`_images`(payload(array(0.5, c(1L, 1L, 1L))))
+  one <- python$images(payload(array(0.5, c(1L, 1L, 1L))))
   expect_identical(reticulate::py_to_r(one$shape), list(1L, 1L, 1L))
 })

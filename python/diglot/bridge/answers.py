@@ -1,0 +1,64 @@
+"""Answers as data: R would see no more of an exception than its text."""
+
+from __future__ import annotations
+
+import functools
+import traceback
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from diglot.errors import DiglotError, DivergedError, InterruptedFitWarning
+
+
+class CallbackError(Exception):
+    """An R callback failed. R kept the condition itself, so nothing is said here."""
+
+
+def answered(function: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
+    """Return exceptions and warnings as data."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        value = error = None
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            warnings.simplefilter("always", RuntimeWarning)
+            try:
+                value = function(*args, **kwargs)
+            except (Exception, KeyboardInterrupt) as reason:
+                error = _error(reason)
+        return {"value": value, "error": error, "warnings": [_warning(w) for w in caught]}
+
+    return wrapper
+
+
+def _error(reason: BaseException) -> dict[str, Any]:
+    if isinstance(reason, CallbackError):
+        kinds, message = ["callback"], "A callback failed."
+    elif isinstance(reason, KeyboardInterrupt):
+        kinds, message = ["interrupted"], "Interrupted."
+    elif isinstance(reason, DiglotError):
+        # ImageError is an InputError: R handlers for either shall catch it.
+        parents = (c for c in type(reason).__mro__ if issubclass(c, DiglotError))
+        kinds = list(dict.fromkeys(c.kind for c in parents if c is not DiglotError))
+        kinds = kinds or [DiglotError.kind]
+        message = str(reason)
+    else:
+        kinds, message = ["python"], f"{type(reason).__name__}: {reason}"
+    return {
+        "kinds": kinds,
+        "message": message,
+        "class": type(reason).__name__,
+        "traceback": "".join(traceback.format_exception(reason)),
+        "model": reason.model if isinstance(reason, DivergedError) else None,
+    }
+
+
+def _warning(caught: warnings.WarningMessage) -> dict[str, Any]:
+    interrupted = issubclass(caught.category, InterruptedFitWarning)
+    return {
+        "kind": "interrupted" if interrupted else None,
+        "class": caught.category.__name__,
+        "message": str(caught.message),
+    }

@@ -1,0 +1,164 @@
+"""What R sends, turned into what the Python API takes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+import diglot
+from diglot.bridge import plain
+from diglot.bridge.answers import CallbackError
+
+_IMAGES_TURNED = 16  # at a time, from column-major to row-major
+
+_TRAIN = ("all", "head", "head_then_all")
+
+_WHOLE = (
+    "size",
+    "channels",
+    "views",
+    "epochs",
+    "batch_size",
+    "warmup_epochs",
+    "patience",
+    "checkpoint_every",
+    "memory_limit",
+    "threads",
+    "seed",
+)
+"""Settings that count something. R's numbers are doubles, also 10."""
+
+
+def _array(item: Mapping[str, Any]) -> np.ndarray:
+    """Turn R's column-major array, images counted by the first, last or no dimension, into ours."""
+    shape = tuple(int(n) for n in item["dim"])
+    data = item["data"]
+    if isinstance(data, (bytes, bytearray)):
+        pixels = np.frombuffer(data, np.uint8).reshape(shape, order="F")
+        dtype = np.uint8
+    else:
+        pixels = np.asarray(data).reshape(shape, order="F")
+        # R's integers are 8-bit pixels (it has checked the range), its doubles are numbers.
+        dtype = np.uint8 if pixels.dtype.kind == "i" else np.float32
+    if item["axis"] == "last":
+        pixels = np.moveaxis(pixels, -1, 0)
+    # R may free its memory while a thread still reads: always a copy. A few images at a time fit
+    # into the processor's cache, where turning them around is up to three times as fast.
+    copy = np.empty(pixels.shape, dtype)
+    for start in range(0, len(pixels), _IMAGES_TURNED):
+        some = slice(start, start + _IMAGES_TURNED)
+        copy[some] = pixels[some].astype(dtype, order="K")
+    return copy
+
+
+def images(payload: Mapping[str, Any]) -> Any:
+    """Return paths, an array, or a list of arrays of different sizes."""
+    if payload["kind"] == "paths":
+        return list(payload["paths"])
+    if payload["kind"] == "list":
+        return [_array(item) for item in payload["items"]]
+    return _array(payload)
+
+
+def _classes(levels: Sequence[str], kind: str) -> list[Any]:
+    """Turn R's levels, which are text, into the labels they stand for."""
+    if kind == "integer":
+        return [int(level) for level in levels]
+    if kind == "logical":
+        return [level == "TRUE" for level in levels]
+    return [str(level) for level in levels]
+
+
+def labels(payload: Mapping[str, Any]) -> Any:
+    """Return a pandas Categorical: it keeps the order of the levels."""
+    import pandas as pd
+
+    classes = _classes(payload["levels"], payload["type"])
+    return pd.Categorical.from_codes(
+        np.array(payload["codes"], dtype=np.int64), classes, ordered=bool(payload["ordered"])
+    )
+
+
+def pair(validation: Sequence[Any] | None) -> tuple[Any, Any] | None:
+    """Return images and labels to validate on, if there are any."""
+    if validation is None:
+        return None
+    return images(validation[0]), labels(validation[1])
+
+
+def numbers(values: Any) -> np.ndarray | None:
+    """Return numbers of our own, if there are any: R may free its memory."""
+    return None if values is None else np.array(values, dtype=np.float64)
+
+
+def settings(given: Mapping[str, Any], classes: Sequence[Any]) -> dict[str, Any]:
+    """Mend what R cannot say: whole numbers, tuples, dictionaries with keys that are no text."""
+    mended = dict(given)
+    for name in _WHOLE:
+        if name in mended:
+            mended[name] = whole(mended[name])
+    weight = mended.get("class_weight")
+    if isinstance(weight, Mapping):
+        by_level = {plain.level_text(value): value for value in classes}
+        mended["class_weight"] = {by_level[k]: float(v) for k, v in weight.items()}
+    if isinstance(mended.get("network"), Mapping):
+        mended["network"] = built(mended["network"])
+    if isinstance(mended.get("train"), str) and mended["train"] not in _TRAIN:
+        mended["train"] = [mended["train"]]  # R cannot tell one text from a list of one
+    return mended
+
+
+def whole(value: Any) -> Any:
+    """Return whole numbers as int, also those in vectors, and anything else as it is."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return tuple(whole(v.item() if hasattr(v, "item") else v) for v in value)
+    return value
+
+
+def built(recipe: Mapping[str, Any]) -> Any:
+    """Build the network that R's network() describes."""
+    settings = {n: whole(v) for n, v in dict(recipe["settings"]).items()}  # R sends [] for none
+    return diglot.network(recipe["name"], **settings)
+
+
+def weights(given: Any) -> Any:
+    """Return a name or a file as it is, and R's arrays by name."""
+    if not isinstance(given, Mapping):
+        return given
+    return {name: np.array(array, np.float32, order="C") for name, array in given.items()}
+
+
+def _ask(function: Callable[..., Any], event: Mapping[str, Any]) -> Any:
+    """Call an R function. It answers its own errors, so what still comes through is an interrupt.
+
+    reticulate turns one that falls between Python and the function's own handlers into a
+    RuntimeError without words.
+    """
+    try:
+        return function(event)
+    except RuntimeError as reason:
+        raise KeyboardInterrupt from reason
+
+
+def listener(progress: Any) -> Any:
+    """Return what hears of the progress: R's function, or whether there is any."""
+    return functools.partial(_ask, progress) if callable(progress) else progress
+
+
+def callback(function: Callable[[dict[str, Any]], Any]) -> Callable[..., Any]:
+    """Wrap the one R function that stands for all of R's callbacks."""
+
+    def on_epoch(record: Mapping[str, Any]) -> bool:
+        answer = _ask(function, {name: plain.plain(value) for name, value in record.items()})
+        if answer == "failed":
+            raise CallbackError
+        if answer == "interrupted":
+            raise KeyboardInterrupt
+        return answer != "stop"
+
+    return on_epoch
