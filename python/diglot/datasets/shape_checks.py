@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import permutations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from diglot.datasets.shapes import COLOURS, SHAPES
+from diglot.datasets.shapes import COLOURS, MOST_OBJECTS, SHAPES
 from diglot.errors import InputError
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 ATTRIBUTES = ("colour", "size", "shape")
 COLUMNS = (*ATTRIBUTES, "relation", "all")
+_NEEDED = {*ATTRIBUTES, "x", "y"}
 
 
 class _Statement(NamedTuple):
@@ -24,23 +25,25 @@ class _Statement(NamedTuple):
     relations: list[tuple[int, str, int]]
 
 
-_SIDE = r"(?:on |to )?(?:the )?(left|right) of|(above|below)"
-_TOKENS = re.compile(
-    # a pronoun's relation first: "above it" is not "above" with a word left over
-    r"(?P<pronoun>(?:to |on )?its (left|right)\b|(?:" + _SIDE + r") it\b)"
-    r"|(?P<noun>(?:(?:a|an|the) )?(?P<size>small|large) "
-    rf"(?P<colour>{'|'.join(COLOURS)}) (?P<shape>{'|'.join(SHAPES)})\b)"
-    r"|(?P<relation>(?:(?:is|lies) )?(?:" + _SIDE + r")\b)"
-    r"|(?P<which>(?:which|that)\b)"
-    r"|(?P<and>and\b)"
-    r"|(?P<with>with\b)"
-    r"|(?P<filler>there is\b|(?:the|this) (?:picture|image) shows\b|this is\b"
-    r"|(?:a|the) (?:picture|image) of\b|on an? (?:dark |light )?grey background\b)"
-)
-_LETTERS = {"noun": "N", "relation": "R", "pronoun": "P", "which": "W", "and": "A", "with": "H"}
-# A sentence is a noun with relations to others ("N left of N which is below N", "N left of N and
-# below N") or with others that relate to it ("N with N to its left and N below it").
-_DIRECT = re.compile("N(?:RN(?:WRN|ARN)*)?")
+_DIRECTIONS = ("left", "right", "above", "below")
+_WHERE = r"(?:(?:on |to )?(?:the )?(?:left|right) of|above|below)"
+_TOKENS = {
+    # Before relations: "above it" is not "above" with a word left over.
+    "P": rf"(?:on |to )?its (?:left|right)|{_WHERE} it",
+    "R": rf"(?:(?:is|lies) )?{_WHERE}",
+    "N": r"(?:(?:a|an|the) )?(?P<size>small|large) "
+    rf"(?P<colour>{'|'.join(COLOURS)}) (?P<shape>{'|'.join(SHAPES)})",
+    "W": "which|that",
+    "A": "and",
+    "H": "with",
+    "": "there is|this is|(?:the|this) (?:picture|image) shows|(?:a|the) (?:picture|image) of"
+    "|on a(?: dark| light)? grey background",
+}
+_TOKENS = {letter: re.compile(rf"(?:{words})\b ?") for letter, words in _TOKENS.items()}
+# With a letter for each token, a sentence is a noun with relations to others ("N left of N which
+# is below N", "N left of N and below N") or with others that relate to it ("N with N to its left
+# and N below it").
+_DIRECT = re.compile("N(?:W?RN(?:[WA]RN)*)?")
 _WITH = re.compile("NHNP(?:ANP)*")
 
 
@@ -81,12 +84,7 @@ def check_shapes(captions: Sequence[str], data: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     texts = _texts(captions)
-    try:
-        records = list(data["objects"])
-    except (KeyError, TypeError, IndexError):
-        raise InputError(
-            "data has no column 'objects'; give the table that shapes() returned."
-        ) from None
+    records = _records(data)
     if len(texts) != len(records):
         raise InputError(
             f"There are {len(texts)} captions but {len(records)} rows in data: each row needs one."
@@ -106,6 +104,25 @@ def _texts(captions: Any) -> list[str]:
         if not isinstance(text, str):
             raise InputError(f"captions must be texts; number {i} (from 0) is {text!r}.")
     return texts
+
+
+def _records(data: Any) -> list[Sequence[Mapping[str, Any]]]:
+    try:
+        records = list(data["objects"])
+    except (KeyError, TypeError, IndexError):
+        raise InputError(
+            "data has no column 'objects'; give the table that shapes() returned."
+        ) from None
+    for row, record in enumerate(records):
+        good = isinstance(record, (list, tuple)) and 1 <= len(record) <= MOST_OBJECTS
+        if not good or not all(
+            isinstance(one, Mapping) and one.keys() >= _NEEDED for one in record
+        ):
+            raise InputError(
+                f"The record of the drawing in row {row} of data (from 0) is damaged; give the "
+                "table that shapes() returned."
+            )
+    return records
 
 
 def _verdict(text: str, record: Sequence[Mapping[str, Any]]) -> tuple[bool, ...]:
@@ -140,17 +157,15 @@ def _read(text: str) -> _Statement | None:
     sentence, objects, relations = "", [], []
     place = 0
     while place < len(words):
-        token = _TOKENS.match(words, place)
+        letter, token = _next(words, place)
         if token is None:
             return None
-        kind = token.lastgroup or ""
-        kind = next(name for name in (*_LETTERS, "filler") if token[name] is not None)
-        sentence += _LETTERS.get(kind, "")
-        if kind == "noun":
-            objects.append({name: token[name] for name in ATTRIBUTES})
-        elif kind in ("relation", "pronoun"):
-            relations.append(next(w for w in token[0].split() if w in _DIRECTIONS))
-        place = token.end() + 1
+        place = token.end()
+        sentence += letter
+        if letter == "N":
+            objects.append(token.groupdict())
+        elif letter in ("P", "R"):
+            relations.append(next(word for word in _DIRECTIONS if word in token[0]))
     if _DIRECT.fullmatch(sentence):
         return _Statement(objects, _direct(sentence, relations))
     if _WITH.fullmatch(sentence):
@@ -158,7 +173,12 @@ def _read(text: str) -> _Statement | None:
     return None
 
 
-_DIRECTIONS = {"left", "right", "above", "below"}
+def _next(words: str, place: int) -> tuple[str, re.Match[str] | None]:
+    for letter, pattern in _TOKENS.items():
+        token = pattern.match(words, place)
+        if token is not None:
+            return letter, token
+    return "", None
 
 
 def _direct(sentence: str, relations: list[str]) -> list[tuple[int, str, int]]:

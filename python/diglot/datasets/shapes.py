@@ -36,6 +36,9 @@ UNSEEN = (
 )
 """Combinations that only the split "unseen" draws."""
 
+MOST_OBJECTS = 3
+"""In an image."""
+
 _SEEN = tuple((c, s) for c in COLOURS for s in SHAPES if (c, s) not in UNSEEN)
 _SPLITS = ("train", "test", "unseen")
 _SMALLEST = 32  # below, a small circle and a small square look the same
@@ -150,7 +153,7 @@ def _scene(
     draw: np.random.Generator, size: int, split: str
 ) -> tuple[list[dict[str, Any]], np.ndarray, int]:
     """Choose objects, their colours' exact shades, and the grey of the background."""
-    count = int(draw.integers(1, 4))
+    count = int(draw.integers(1, MOST_OBJECTS + 1))
     kinds = _combinations(draw, count, split)
     sizes = [("small", "large")[i] for i in draw.integers(0, 2, count).tolist()]
     within = draw.random(count)
@@ -210,7 +213,7 @@ def _layout(
         far, near = apart.max(2), apart.min(2)
         beside = far > needed[:, :-1] + needed[:, 1:] + gap
         good = (beside & (far >= _CLEAR * near)).all(1)
-        if count == 3:
+        if count == MOST_OBJECTS:
             ends = np.abs(centres[:, 2] - centres[:, 0]).max(1)
             good &= ends > needed[:, 2] + needed[:, 0] + gap
         found = int(good.argmax())
@@ -246,8 +249,9 @@ def _mask(shape: str, radius: int) -> np.ndarray:
         parts = [draw.rectangle((0, 0), (last, last), shape=inside)]
     elif shape == "triangle":
         parts = [draw.polygon([0, last, last], [radius, 0, last], inside)]
-    else:  # a cross: two bars, a third as wide as they are long
-        start, stop = side // 3, last - side // 3
+    else:  # a cross: two bars, about a third as wide as long
+        start = round(side / 3)
+        stop = last - start
         parts = [
             draw.rectangle((start, 0), (stop, last), shape=inside),
             draw.rectangle((0, start), (last, stop), shape=inside),
