@@ -31,6 +31,7 @@ _MODULES = {
     "example_images": "images",
     "shapes": "datasets",
     "check_shapes": "datasets",
+    "read_captions": "captions",
     "check_setup": "installation",
     "devices": "installation",
     "DiglotError": "errors",
@@ -46,6 +47,7 @@ _MODULES = {
 }
 
 if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
+    from diglot.captions import read_captions
     from diglot.classifier import ImageClassifier
     from diglot.datasets import check_shapes, shapes
     from diglot.errors import (
@@ -89,6 +91,7 @@ __all__ = [
     "network",
     "networks",
     "pretrained",
+    "read_captions",
     "read_idx",
     "read_images",
     "report",
