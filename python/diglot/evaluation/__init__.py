@@ -1,5 +1,22 @@
 """How good predictions are: every metric with its interval. Arrays in, tables out."""
 
+from diglot.evaluation.bleu import bleu_scores, bleu_statistics
+from diglot.evaluation.captions import evaluate_captions
+from diglot.evaluation.cider import CiderD
 from diglot.evaluation.classification import confusion, evaluate_classes, wilson
+from diglot.evaluation.meteor import meteor_available, meteor_score, meteor_statistics
+from diglot.evaluation.rouge import rouge_l
 
-__all__ = ["confusion", "evaluate_classes", "wilson"]
+__all__ = [
+    "CiderD",
+    "bleu_scores",
+    "bleu_statistics",
+    "confusion",
+    "evaluate_captions",
+    "evaluate_classes",
+    "meteor_available",
+    "meteor_score",
+    "meteor_statistics",
+    "rouge_l",
+    "wilson",
+]

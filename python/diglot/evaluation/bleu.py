@@ -51,7 +51,7 @@ def bleu_statistics(
     return table
 
 
-def bleu(statistics: np.ndarray) -> np.ndarray:
+def bleu_scores(statistics: np.ndarray) -> np.ndarray:
     """Compute BLEU-1 to BLEU-4 from sums of `bleu_statistics` over images.
 
     Parameters
@@ -74,7 +74,7 @@ def bleu(statistics: np.ndarray) -> np.ndarray:
     Examples
     --------
     >>> words = "a red circle left of a square".split()
-    >>> bleu(bleu_statistics([words], [[words]]).sum(axis=0)).round(6)
+    >>> bleu_scores(bleu_statistics([words], [[words]]).sum(axis=0)).round(6)
     array([1., 1., 1., 1.])
     """
     statistics = np.asarray(statistics, dtype=float)

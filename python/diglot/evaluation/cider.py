@@ -51,7 +51,7 @@ class CiderD:
     --------
     >>> cider = CiderD([[["a", "red", "circle"]], [["a", "blue", "square"]]])
     >>> cider.score([0, 0], [["a", "red", "circle"], ["a", "red", "square"]]).round(3)
-    array([7.5  , 1.25 ])
+    array([7.5, 2.5])
     """
 
     def __init__(
