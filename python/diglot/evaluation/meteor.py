@@ -49,7 +49,7 @@ def meteor_statistics(
         Each image's references, at least one.
     timeout : float or None
         The program is ended after so many seconds; None allows two minutes and a tenth of a
-        second an image, ten times what it usually takes.
+        second an image, many times what it usually takes.
 
     Returns
     -------
