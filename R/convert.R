@@ -359,10 +359,19 @@ column_from <- function(values, type) {
   switch(type,
     pixels = split_images(values),
     images = values, # each came over as a matrix or an array of its own
+    lists = split_lists(values),
     factor = factor_from(values),
     text = text_from(values),
     as.vector(values)
   )
+}
+
+# Lists of texts or numbers, which crossed as one, list(values, lengths).
+split_lists <- function(lists) {
+  lengths <- as.integer(lists$lengths)
+  values <- if (is.numeric(lists$values)) as.vector(lists$values) else text_from(lists$values)
+  owner <- factor(rep.int(seq_along(lengths), lengths), levels = seq_along(lengths))
+  unname(split(values, owner))
 }
 
 factor_from <- function(values) {

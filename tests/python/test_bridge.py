@@ -341,3 +341,44 @@ def test_learning_rates_cross_as_a_table() -> None:
     assert answer["suggestion"] == found.suggestion
     assert answer["table"]["names"] == ["learning_rate", "loss", "smoothed"]
     np.testing.assert_array_equal(answer["table"]["columns"][1], found.table["loss"])
+
+
+# ---- images with captions
+
+
+def test_lists_cross_flat() -> None:
+    kind, values = plain.column(pd.Series([["a", "b"], ["c"]]))
+    assert kind == "lists" and values["values"] == ["a", "b", "c"]
+    assert values["lengths"].tolist() == [2, 1]
+
+
+def test_shapes_cross_with_their_record_and_back() -> None:
+    from diglot import shapes
+
+    answer = done(bridge.shapes(9.0, 3.0, 40.0, "unseen", 2.0))
+    own = shapes(9, 3, size=40, split="unseen", captions=2)
+    assert answer["image"].dtype == np.int32 and answer["image"].flags.f_contiguous
+    np.testing.assert_array_equal(np.moveaxis(answer["image"], -1, 0), np.stack(own["image"]))
+    assert answer["captions"]["values"] == [text for texts in own["captions"] for text in texts]
+    counts = answer["counts"].tolist()
+    assert counts == [len(record) for record in own["objects"]]
+    columns = dict(zip(answer["objects"]["names"], answer["objects"]["columns"], strict=True))
+    assert columns["x"].tolist() == [one["x"] for record in own["objects"] for one in record]
+
+    firsts = [texts[0] for texts in own["captions"]]
+    right = done(bridge.check_shapes(firsts, columns, counts))
+    assert right["names"][-1] == "all" and right["columns"][-1].all()
+    turned = done(bridge.check_shapes(firsts[::-1], columns, counts))
+    assert not turned["columns"][-1].all()
+    none = done(bridge.shapes(0.0, 3.0, 40.0, "train", 5.0))
+    assert none["image"].shape == (40, 40, 3, 0)
+    assert bridge.shapes(1.5, 3.0, 40.0, "train", 5.0)["error"]["kinds"] == ["input"]
+
+
+def test_files_of_captions_cross_as_a_table(tmp_path) -> None:
+    file = tmp_path / "captions.txt"
+    file.write_text("image,caption\na.jpg,A dog .\na.jpg,A wet dog .\n")
+    table = done(bridge.read_captions(str(file), "photos"))
+    assert (table["names"], table["types"]) == (["image", "captions"], ["text", "lists"])
+    assert table["columns"][1]["values"] == ["A dog .", "A wet dog ."]
+    assert bridge.read_captions(str(file), None, ["train"])["error"]["kinds"] == ["input"]

@@ -21,11 +21,19 @@ from diglot.bridge.classifier import (
     summary,
     update,
 )
-from diglot.bridge.data import example_images, read_idx, read_images
+from diglot.bridge.data import (
+    check_shapes,
+    example_images,
+    read_captions,
+    read_idx,
+    read_images,
+    shapes,
+)
 from diglot.bridge.setup import check_setup, devices, has_engine
 
 __all__ = [
     "check_setup",
+    "check_shapes",
     "defaults",
     "describe",
     "devices",
@@ -41,10 +49,12 @@ __all__ = [
     "networks",
     "predict_proba",
     "pretrained",
+    "read_captions",
     "read_idx",
     "read_images",
     "report",
     "revive",
+    "shapes",
     "summary",
     "update",
 ]

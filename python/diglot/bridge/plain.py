@@ -61,19 +61,39 @@ def column(series: Any) -> tuple[str, Any]:
     values = list(series)
     if values and all(isinstance(v, np.ndarray) for v in values):
         return _pictures(values)
+    if values and all(isinstance(v, list) for v in values):
+        return "lists", lists(values)
     return "text", [None if v is None or v is pd.NA or v != v else level_text(v) for v in values]
+
+
+def lists(values: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    """Return lists of texts or of numbers as one, which crosses at once, and their lengths.
+
+    Examples
+    --------
+    >>> lists([["a", "b"], ["c"]])
+    {'values': ['a', 'b', 'c'], 'lengths': array([2, 1], dtype=int32)}
+    """
+    lengths = np.array([len(some) for some in values], np.int32)
+    return {"values": [value for some in values for value in some], "lengths": lengths}
 
 
 def _pictures(values: Sequence[np.ndarray]) -> tuple[str, Any]:
     if len({(v.shape, v.dtype) for v in values}) == 1:
-        return "pixels", _pixels(np.moveaxis(np.stack(values), 0, -1))
+        return "pixels", pile(np.stack(values))
     return "images", [_pixels(v) for v in values]
+
+
+def pile(images: np.ndarray) -> np.ndarray:
+    """Return images, counted by the first dimension, as R splits them fastest: by the last."""
+    return _pixels(np.moveaxis(images, 0, -1))
 
 
 def _pixels(array: np.ndarray) -> np.ndarray:
     """Return 8-bit pixels as R's integers and all others as R's doubles, 16 bits scaled to 1."""
     if array.dtype == np.uint8:
-        return np.asfortranarray(array, dtype=np.int32)
+        # In two steps, as turning bytes around is much faster than turning integers around.
+        return np.asfortranarray(array).astype(np.int32, order="F")
     if array.dtype == np.uint16:
         return np.asfortranarray(array, dtype=np.float64) / 65535
     return np.asfortranarray(array, dtype=np.float64)
