@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from diglot import check_shapes, shapes
-from diglot.errors import InputError
+from diglot.errors import InputError, OutOfMemoryError
 
 COLOURS = {  # hues in degrees, as painters' wheels have them
     "red": 0,
@@ -130,6 +130,11 @@ def test_no_images_make_an_empty_table():
 def test_arguments_that_do_not_fit_are_named(arguments, culprit):
     with pytest.raises(InputError, match=culprit):
         shapes(**arguments)
+
+
+def test_more_than_fits_into_memory_is_refused():
+    with pytest.raises(OutOfMemoryError, match="ask for fewer"):
+        shapes(2**31 - 1, seed=1, size=4096)
 
 
 def test_it_is_fast():

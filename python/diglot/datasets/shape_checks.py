@@ -114,15 +114,17 @@ def _records(data: Any) -> list[Sequence[Mapping[str, Any]]]:
             "data has no column 'objects'; give the table that shapes() returned."
         ) from None
     for row, record in enumerate(records):
-        good = isinstance(record, (list, tuple)) and 1 <= len(record) <= MOST_OBJECTS
-        if not good or not all(
-            isinstance(one, Mapping) and one.keys() >= _NEEDED for one in record
-        ):
+        counted = isinstance(record, (list, tuple)) and 1 <= len(record) <= MOST_OBJECTS
+        if not counted or not all(map(_is_object, record)):
             raise InputError(
                 f"The record of the drawing in row {row} of data (from 0) is damaged; give the "
                 "table that shapes() returned."
             )
     return records
+
+
+def _is_object(one: Any) -> bool:
+    return isinstance(one, Mapping) and one.keys() >= _NEEDED
 
 
 def _verdict(text: str, record: Sequence[Mapping[str, Any]]) -> tuple[bool, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from diglot.datasets.shape_captions import WORDINGS, write_captions
-from diglot.errors import InputError
+from diglot.errors import InputError, OutOfMemoryError
 from diglot.seeds import check_seed, stream
 
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ def shapes(
     ------
     InputError
         If an argument does not fit.
+    OutOfMemoryError
+        If so many images do not fit into memory.
 
     See Also
     --------
@@ -111,7 +113,7 @@ def shapes(
     captions = _whole(captions, "captions", 1, WORDINGS)
     if not isinstance(split, str) or split not in _SPLITS:
         raise InputError(f"split must be 'train', 'test' or 'unseen', not {split!r}.")
-    pixels = np.empty((n, size, size, 3), np.uint8)
+    pixels = _room(n, size)
     texts, records = [], []
     for row in range(n):
         draw = stream(seed, f"shapes {split}", row)
@@ -123,18 +125,21 @@ def shapes(
     return _frame(pixels, texts, records)
 
 
+def _room(n: int, size: int) -> np.ndarray:
+    try:
+        return np.empty((n, size, size, 3), np.uint8)
+    except (MemoryError, ValueError):  # ValueError: more bytes than there are addresses
+        raise OutOfMemoryError(
+            f"{n:,} images of {size} x {size} pixels do not fit into memory; ask for fewer, or "
+            "smaller ones."
+        ) from None
+
+
 def _frame(pixels: np.ndarray, texts: list[Any], records: list[Any]) -> pd.DataFrame:
     import pandas as pd
 
     columns = {"image": list(pixels), "captions": texts, "objects": records}
-    table = {}
-    for name, values in columns.items():
-        column = np.empty(len(values), object)
-        column[:] = values if len(values) == 0 else None
-        for i, value in enumerate(values):
-            column[i] = value
-        table[name] = pd.Series(column, dtype=object)
-    return pd.DataFrame(table)
+    return pd.DataFrame({name: pd.Series(rows, dtype=object) for name, rows in columns.items()})
 
 
 def _whole(value: Any, name: str, least: int, most: int) -> int:
