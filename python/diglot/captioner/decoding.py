@@ -291,7 +291,7 @@ def sample(
         tokens[running], gains[running] = _draw(
             scores[running], chance[current, step][running], step > 0, temperature, top_p
         )
-        running = running & (tokens != END)
+        running = tokens != END
         total[current] += gains
         lengths[current] += running
         record.add(current, tokens, np.broadcast_to(own, tokens.shape), seen)
