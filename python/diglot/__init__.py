@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 # Every public name and the module that holds it.
 _MODULES = {
     "ImageClassifier": "classifier",
+    "ImageCaptioner": "captioner",
     "load": "models",
     "loads": "models",
     "pretrained": "zoo",
@@ -47,6 +48,7 @@ _MODULES = {
 }
 
 if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
+    from diglot.captioner import ImageCaptioner
     from diglot.captions import read_captions
     from diglot.classifier import ImageClassifier
     from diglot.datasets import check_shapes, shapes
@@ -74,6 +76,7 @@ __all__ = [
     "DiglotError",
     "DivergedError",
     "DownloadError",
+    "ImageCaptioner",
     "ImageClassifier",
     "ImageError",
     "InputError",

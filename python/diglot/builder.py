@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,8 @@ class Builder:
         What the variable ``data`` looks like.
     start : Graph, optional
         A graph to add to; its nodes are kept.
+    images : bool
+        Whether there is the variable ``data`` for images at all.
 
     Examples
     --------
@@ -42,7 +45,7 @@ class Builder:
     (784,)
     """
 
-    def __init__(self, spec: InputSpec, start: Graph | None = None) -> None:
+    def __init__(self, spec: InputSpec, start: Graph | None = None, *, images: bool = True) -> None:
         self.spec = spec
         self._nodes: list[Node] = list(start.nodes) if start else []
         self._shapes: list[list[Shape]] = list(start.output_shapes) if start else []
@@ -50,7 +53,7 @@ class Builder:
         self._names = {n.name for n in self._nodes}
         self._group = "all"
         self._start = start
-        if start is None:
+        if start is None and images:
             self._variable("data", (BATCH, *spec.shape), {"__dtype__": "0"})
 
     @property
@@ -77,7 +80,19 @@ class Builder:
         finally:
             self._group = outer
 
-    def add(self, op: str, *inputs: Tensor, name: str, init: str = "", **attrs: Any) -> Tensor:
+    def output(self, tensor: Tensor, number: int) -> Tensor:
+        """Return another output of the layer that ``tensor`` is an output of."""
+        return Tensor(tensor.node, number, self._shapes[tensor.node][number][1:])
+
+    def add(
+        self,
+        op: str,
+        *inputs: Tensor,
+        name: str,
+        init: str = "",
+        shared: Mapping[str, Tensor] | None = None,
+        **attrs: Any,
+    ) -> Tensor:
         """Add an operation with its parameters, and return its first output.
 
         Parameters
@@ -90,6 +105,8 @@ class Builder:
             The layer's name; its parameters are called ``<name>_weight`` and so on.
         init : str, optional
             The rule for the weight's first values.
+        shared : mapping of str to Tensor, optional
+            Parameters made before that this layer uses, too, by what it calls them ("weight").
         **attrs
             The operator's attributes.
         """
@@ -98,6 +115,9 @@ class Builder:
         places = [(t.node, t.output) for t in inputs]
         outputs, slots = apply_operator(op, name, text, shapes)
         for slot in slots:
+            if shared and slot.suffix in shared:
+                places.append((shared[slot.suffix].node, 0))
+                continue
             extra = {"__dtype__": "0", "__diglot_group__": self._group}
             if init and slot.kind == "weight":
                 extra["__diglot_init__"] = init
@@ -173,7 +193,10 @@ def initial_weights(graph: Graph, seed: int) -> dict[str, np.ndarray]:
     -----
     "he": normal with variance 2 / fan-in (He et al., 2015); "xavier": uniform with variance
     2 / (fan-in + fan-out) (Glorot and Bengio, 2010); "normal": normal with standard deviation
-    0.02, cut at two of them (as ViT and ConvNeXt have it); a number: that constant.
+    0.02, cut at two of them (as ViT and ConvNeXt have it), "normal 0.5": with another one, not
+    cut; "orthogonal": each square block is a random rotation (Saxe, McClelland and Ganguli,
+    2014); "waves 7x7+1": sines and cosines of the places of a grid, after one cell that has no
+    place (Vaswani et al., 2017, in two dimensions); a number: that constant.
     """
     have = graph.weights or {}
     return {
@@ -200,7 +223,43 @@ def _first_values(parameter: Parameter, seed: int) -> np.ndarray:
     if parameter.init == "normal":
         values = generator.normal(0, 0.02, shape)
         return np.clip(values, -0.04, 0.04).astype(np.float32)
+    if parameter.init == "orthogonal":
+        return _rotations(generator, shape).astype(np.float32)
+    if found := re.fullmatch(r"normal ([0-9.e-]+)", parameter.init):
+        spread = _number(found[1])
+        if spread is not None:
+            return generator.normal(0, spread, shape).astype(np.float32)
+    if found := re.fullmatch(r"waves (\d{1,4})x(\d{1,4})\+(\d)", parameter.init):
+        height, width, before = map(int, found.groups())
+        if shape[:2] == (1, before + height * width):
+            return _waves(height, width, before, shape[2]).astype(np.float32)
     raise ModelFileError(f"{parameter.name!r} has the unknown initial rule {parameter.init!r}")
+
+
+def _rotations(generator: np.random.Generator, shape: Shape) -> np.ndarray:
+    rows, side = shape
+    blocks = []
+    for _ in range(-(-rows // side)):
+        q, r = np.linalg.qr(generator.normal(size=(side, side)))
+        blocks.append(q * np.sign(np.diag(r)))  # evenly over all rotations
+    return np.concatenate(blocks)[:rows]
+
+
+def _waves(height: int, width: int, before: int, count: int) -> np.ndarray:
+    """Return ``count`` numbers a place: from half a wave over the grid to one of two cells."""
+    values = np.zeros((1, before + height * width, count))
+    places = np.meshgrid(
+        (np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width, indexing="ij"
+    )
+    quarter = max(1, count // 4)
+    columns = []
+    for side, place in zip((height, width), places, strict=True):
+        waves = np.pi * np.geomspace(0.5, max(side / 2, 0.5), quarter)
+        angles = place.reshape(-1, 1) * waves
+        columns += [np.sin(angles), np.cos(angles)]
+    made = np.concatenate(columns, axis=1)[:, :count]
+    values[0, before:, : made.shape[1]] = made
+    return values
 
 
 def _number(text: str) -> float | None:

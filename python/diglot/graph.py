@@ -136,8 +136,8 @@ class Node:
 class Parameter:
     """A learned array or a kept statistic.
 
-    ``init`` is the rule of its first values: "he", "xavier", "normal", "zeros", "ones", or a
-    number as text.
+    ``init`` is the rule of its first values: "he", "xavier", "normal", "orthogonal", "zeros",
+    "ones", or a number as text.
     ``group`` is the layer group (stage) that it belongs to.
     """
 
@@ -549,8 +549,11 @@ class Graph:
 
     def up_to(self, layer: str) -> Graph:
         """Return the part of the network that computes ``layer``'s output."""
-        at = self.index_of(layer)
-        return self._pruned(((at, 0),))
+        return self.ending_in(layer)
+
+    def ending_in(self, *layers: str) -> Graph:
+        """Return the part of the network that computes these layers' outputs."""
+        return self._pruned(tuple((self.index_of(layer), 0) for layer in layers))
 
     def _pruned(self, heads: tuple[tuple[int, int], ...]) -> Graph:
         needed = {i for i, _ in heads}
@@ -676,8 +679,12 @@ class Graph:
             "symbol": self.to_json(),
             "input": asdict(self.input),
             "features": self.features,
+            **({"inputs": self._other_inputs()} if self.extra_inputs else {}),
             **({"origin": dict(self.origin)} if self.origin else {}),
         }
+
+    def _other_inputs(self) -> dict[str, list[int]]:
+        return {name: list(shape) for name, shape in self.extra_inputs.items()}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Graph:
@@ -692,12 +699,19 @@ class Graph:
         origin = fields.get("origin")
         if origin is not None and not isinstance(origin, dict):
             raise ModelFileError("the network's description is damaged: its origin is no table")
-        graph = cls.from_json(symbol, spec, name=name, features=features)
+        extra = _read_shapes(fields.get("inputs"))
+        graph = cls.from_json(symbol, spec, name=name, features=features, extra_inputs=extra)
         return replace(graph, origin=origin)
 
     @classmethod
     def from_json(
-        cls, text: str, spec: InputSpec, *, name: str = "network", features: str = ""
+        cls,
+        text: str,
+        spec: InputSpec,
+        *,
+        name: str = "network",
+        features: str = "",
+        extra_inputs: Mapping[str, Shape] | None = None,
     ) -> Graph:
         """Read a graph in MXNet's JSON format (1.x, and older ones with ``param``/``attr``).
 
@@ -707,7 +721,7 @@ class Graph:
             If the text is not such a graph, or uses an operator that diglot does not know.
         """
         nodes, heads = read_symbol(text)
-        graph = cls(name, nodes, heads, spec, features)
+        graph = cls(name, nodes, heads, spec, features, extra_inputs=extra_inputs)
         names = {n.name for n in nodes}
         if "data" not in names or (features and features not in names):
             raise ModelFileError(f"the graph lacks the node {features or 'data'!r}")
@@ -716,6 +730,21 @@ class Graph:
         except InputTooSmallError as error:
             raise ModelFileError(f"the graph does not fit its input: {error}") from error
         return graph
+
+
+def _read_shapes(given: Any) -> dict[str, Shape] | None:
+    """Read the shapes of inputs beside ``data``."""
+    if given is None:
+        return None
+    sound = isinstance(given, dict) and all(
+        isinstance(shape, list)
+        and len(shape) <= 8
+        and all(type(side) is int and 0 < side < 2**31 for side in shape)
+        for shape in given.values()
+    )
+    if not sound:
+        raise ModelFileError("the network's description is damaged: the shapes of its inputs")
+    return {name: tuple(shape) for name, shape in given.items()}
 
 
 def _for_channels(weight: np.ndarray, channels: int) -> np.ndarray:

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 
 from diglot import storage
+from diglot.captioner import ImageCaptioner
+from diglot.captioner import model_file as captioner_file
 from diglot.classifier import ImageClassifier
 from diglot.classifier import model_file as classifier_file
 from diglot.errors import ModelFileError
 from diglot.estimators.base import NetworkEstimator, Runtime
 
 _KINDS = {
+    captioner_file.KIND: (ImageCaptioner, captioner_file.restore),
     classifier_file.KIND: (ImageClassifier, classifier_file.restore),
 }
 
@@ -29,7 +32,7 @@ def load(path: str | os.PathLike[str]) -> Any:
 
     Returns
     -------
-    ImageClassifier
+    ImageClassifier or ImageCaptioner
         Fitted.
 
     Raises
@@ -60,7 +63,7 @@ def loads(data: bytes) -> Any:
 
     Returns
     -------
-    ImageClassifier
+    ImageClassifier or ImageCaptioner
         Fitted.
 
     Examples

@@ -646,6 +646,44 @@ def _batch_dot_macs(attrs: Attrs, inputs: Sequence[Shape], output: Shape) -> int
     return math.prod(output[1:]) * _factors(attrs, inputs)[0][-1]
 
 
+# ---- recurrence
+
+_GATES = {"rnn_relu": 1, "rnn_tanh": 1, "gru": 3, "lstm": 4}
+
+
+def _rnn_size(attrs: Attrs, width: int) -> int:
+    """Return how many weights and biases all layers have, given the width of what comes in."""
+    mode = attrs.choice("mode", "", *_GATES)
+    hidden, layers = attrs.whole("state_size"), attrs.whole("num_layers")
+    ways = 2 if attrs.flag("bidirectional") else 1
+    inner = (layers - 1) * (hidden * ways + hidden + 2)
+    return _GATES[mode] * hidden * ways * (width + hidden + 2 + inner)
+
+
+def _rnn(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
+    """Take a sequence (time, batch, width), flat parameters, and the first states."""
+    if attrs.flag("use_sequence_length") or attrs.get("projection_size") is not None:
+        raise ModelFileError("diglot knows it without use_sequence_length and projection_size")
+    x, parameters, *states = inputs
+    hidden, layers = attrs.whole("state_size"), attrs.whole("num_layers")
+    ways = 2 if attrs.flag("bidirectional") else 1
+    if len(x) != 3 or parameters != (_rnn_size(attrs, x[-1]),):
+        raise ModelFileError(
+            f"a sequence of {x} needs {_rnn_size(attrs, x[-1])} parameters, not {parameters}"
+        )
+    state = (layers * ways, x[1], hidden)
+    if states != [state] * (2 if attrs["mode"] == "lstm" else 1):
+        raise ModelFileError(f"its states are {states}, where each must be {state}")
+    kept = states if attrs.flag("state_outputs") else []
+    return [(*x[:2], hidden * ways), *kept]
+
+
+def _rnn_macs(attrs: Attrs, inputs: Sequence[Shape], output: Shape) -> int:
+    biases = 2 * _GATES[attrs["mode"]] * attrs.whole("state_size") * attrs.whole("num_layers")
+    ways = 2 if attrs.flag("bidirectional") else 1
+    return inputs[0][0] * (_rnn_size(attrs, inputs[0][-1]) - biases * ways)
+
+
 # ---- the table
 
 
@@ -713,6 +751,7 @@ OPERATORS: dict[str, Operator] = {
     **_all("Concat concat", _rule(_concat)),
     "stack": _rule(_stack),
     "batch_dot": _rule(_batch_dot, macs=_batch_dot_macs),
+    "RNN": _rule(_rnn, macs=_rnn_macs),
     # shapes
     **_all("Flatten flatten", _rule(_flatten)),
     **_all("Reshape reshape", _rule(_reshape)),

@@ -41,6 +41,7 @@ ROOMS = [
     "training",
     "estimators",
     "classifier",
+    "captioner",
     "models",
     "report",
     "installation",

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from diglot.augment import Augment, mixup, row_keys, smooth
+from diglot.augment import Augment, mixup, smooth
 from diglot.builder import Builder
 from diglot.engine import Executor
+from diglot.estimators.feed import Feed
 from diglot.estimators.frozen import Frozen
 from diglot.graph import Graph
-from diglot.images import ArrayStore, PreparedImages, batches
+from diglot.images import PreparedImages, batches
 from diglot.progress import Reporter, Silent
 from diglot.seeds import stream
 
@@ -96,42 +97,29 @@ class ClassificationTask:
         self.steps = -(-len(train) // recipe.batch_size)
         self._train, self._validation, self._recipe = train, validation, recipe
         self._targets = smooth(np.eye(classes, dtype=np.float32), recipe.smoothing)
-        self._score_batch = score_batch
-        self._frozen = frozen
-        self._input = frozen.name if frozen else "data"
-        self._features: ArrayStore | None = None
-        self._held_features: ArrayStore | None = None
-
-    # ---- the frozen part
+        given = {"frozen": frozen, "score_batch": score_batch, "threads": recipe.threads}
+        self._feed = Feed(
+            train.images, train.places, augment=recipe.augment, seed=recipe.seed, **given
+        )
+        self._held = None
+        if validation is not None:
+            self._held = Feed(validation.images, validation.places, **given)
 
     def compute_features(
         self, views: int, memory_limit: int | None = None, reporter: Reporter | None = None
     ) -> None:
-        """Run the frozen part once, so that the epochs need it no more; else each batch does."""
-        recipe, given = self._recipe, {"batch": self._score_batch, "threads": self._recipe.threads}
-        given |= {"memory_limit": memory_limit, "reporter": reporter or Silent()}
-        if recipe.mixup or self._frozen is None:
+        """Run the frozen part once; see :meth:`diglot.estimators.feed.Feed.compute_features`."""
+        if self._recipe.mixup:
             return  # blends of pairs are other images each time
-        views = views if recipe.augment is not None else 1
-        self._features = self._frozen.all(
-            self._train.images,
-            self._train.places,
-            views=views,
-            change=self._change if recipe.augment is not None else None,
-            **given,
-        )
-        self._views = views
-        if self._features is not None and self._validation is not None:
-            held = self._validation
-            self._held_features = self._frozen.all(held.images, held.places, **given)
+        for feed in (self._feed, self._held):
+            if feed is not None:
+                feed.compute_features(views, memory_limit, reporter or Silent())
 
     def close(self) -> None:
         """Give back the memory and disk that features took."""
-        for store in (self._features, self._held_features):
-            if store is not None:
-                store.close()
-
-    # ---- batches
+        for feed in (self._feed, self._held):
+            if feed is not None:
+                feed.close()
 
     def _order(self, epoch: int) -> list[np.ndarray]:
         """Return the rows of each step: sizes differ by one at most, so none is tiny."""
@@ -145,57 +133,27 @@ class ClassificationTask:
     def batches(self, epoch: int, start: int) -> Iterator[Mapping[str, np.ndarray]]:
         """Yield the input, target and weight of each step."""
         recipe, rows = self._recipe, self._order(epoch)[start:]
-        for position, data in self._inputs(epoch, rows):
+        for position, data in self._feed.batches(rows, epoch):
             mine = rows[position]
             target = self._targets[self._train.codes[mine]]
             if recipe.mixup:
                 numbers = stream(recipe.seed, "mixup", epoch, start + position)
                 data, target = mixup(data, target, recipe.mixup, numbers)
-            if self._frozen is not None and self._features is None:
-                data = self._frozen.outputs(data)
             weight = self._train.weights[mine].astype(np.float32)[:, None]
-            yield {self._input: data, "target": target, "weight": weight}
-
-    def _inputs(self, epoch: int, rows: Sequence[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
-        if self._features is not None:
-            first = (epoch % self._views) * self.rows
-            return ((i, self._features.get(first + mine)) for i, mine in enumerate(rows))
-        change = None
-        if self._recipe.augment is not None:
-
-            def change(batch: np.ndarray, position: int) -> np.ndarray:
-                return self._change(batch, rows[position], epoch)
-
-        places = [self._train.places[r] for r in rows]
-        return batches(self._train.images, places, change, threads=self._recipe.threads)
-
-    def _change(self, batch: np.ndarray, rows: np.ndarray, epoch: int) -> np.ndarray:
-        return self._recipe.augment.apply(batch, row_keys(self._recipe.seed, epoch, rows))
-
-    # ---- judging
+            yield {self._feed.name: self._feed.seen(data), "target": target, "weight": weight}
 
     def validate(self, executor: Executor) -> dict[str, float]:
         """Return ``val_loss`` and ``val_accuracy``."""
-        held = self._validation
+        held, feed = self._validation, self._held
         if held is None:
             return {}
-        logits = self._held_logits(executor, held)
+        logits = np.concatenate([executor.forward({feed.name: data}) for data in feed.all()])
         mine = log_softmax(logits)[np.arange(len(held)), held.codes]
         hits = logits.argmax(axis=1) == held.codes
         return {
             "val_loss": float(np.average(-mine, weights=held.weights)),
             "val_accuracy": float(np.average(hits, weights=held.weights)),
         }
-
-    def _held_logits(self, executor: Executor, held: Rows) -> np.ndarray:
-        batch, threads = self._score_batch, self._recipe.threads
-        if self._held_features is None:
-            return score(
-                executor, held.images, batch, threads, places=held.places, frozen=self._frozen
-            )
-        rows = [np.arange(i, min(i + batch, len(held))) for i in range(0, len(held), batch)]
-        features = (self._held_features.get(r) for r in rows)
-        return np.concatenate([executor.forward({self._input: f}) for f in features])
 
 
 def score(
@@ -204,23 +162,15 @@ def score(
     batch: int,
     threads: int | None = None,
     heard: Any = None,
-    places: np.ndarray | None = None,
-    frozen: Frozen | None = None,
 ) -> np.ndarray:
-    """Return the outputs for all images, or those at ``places``; ``heard(done)`` hears how far.
-
-    With ``frozen``, images go through that part first.
-    """
-    places = np.arange(len(images)) if places is None else places
-    rows = [places[i : i + batch] for i in range(0, len(places), batch)]
+    """Return the outputs for all images; ``heard(done)`` hears how far it is."""
+    count = len(images)
+    rows = [np.arange(i, min(i + batch, count)) for i in range(0, count, batch)]
     parts = []
     for position, data in batches(images, rows, threads=threads):
-        if frozen is not None:
-            parts.append(executor.forward({frozen.name: frozen.outputs(data)}))
-        else:
-            parts.append(executor.forward({"data": data}))
+        parts.append(executor.forward({"data": data}))
         if heard is not None:
-            heard(min((position + 1) * batch, len(places)))
+            heard(min((position + 1) * batch, count))
     return np.concatenate(parts)
 
 

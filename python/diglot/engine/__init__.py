@@ -81,6 +81,9 @@ class Executor(Protocol):
     def train_step(self, inputs: Mapping[str, np.ndarray], rate: float, seed: int) -> None:
         """Go one step down the gradient of the mean of the first output."""
 
+    def losses(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the sums of the training graph's outputs in scoring mode; nothing changes."""
+
     def totals(self) -> np.ndarray:
         """Return the sums of the training graph's outputs since they were last set."""
 
@@ -89,6 +92,12 @@ class Executor(Protocol):
 
     def forward(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the graph's first output, in scoring mode."""
+
+    def outputs(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Return all outputs of the graph, in scoring mode."""
+
+    def keep(self, inputs: Mapping[str, np.ndarray]) -> None:
+        """Leave these inputs on the device; the next calls need not give them again."""
 
     def weights(self) -> dict[str, np.ndarray]:
         """Return copies of all weights and statistics."""
@@ -142,8 +151,14 @@ def pick_device(device: str = "auto") -> Device:
     return Device(kind, index)
 
 
-def open_executor(graph: Graph, device: str | Device = "auto") -> Executor:
-    """Return an executor for ``graph``, which must have weights."""
+def open_executor(
+    graph: Graph, device: str | Device = "auto", *, changing: bool = False
+) -> Executor:
+    """Return an executor for ``graph``, which must have weights.
+
+    With ``changing`` it is made for weights that are often loaded anew; else it may fold them
+    into something that scores faster.
+    """
     from diglot.engine.mxnet_executor import MXNetExecutor
 
-    return MXNetExecutor(graph, pick_device(device))
+    return MXNetExecutor(graph, pick_device(device), changing=changing)

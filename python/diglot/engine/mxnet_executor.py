@@ -41,7 +41,7 @@ def _engine_input(name: str, values: np.ndarray) -> np.ndarray:
 class MXNetExecutor:
     """Runs one graph on one device; see :class:`diglot.engine.Executor`."""
 
-    def __init__(self, graph: Graph, device: Device) -> None:
+    def __init__(self, graph: Graph, device: Device, *, changing: bool = False) -> None:
         if graph.weights is None:
             raise InputError(f"network {graph.name!r} has no weights yet: train or load it first")
         self._mx = load()
@@ -50,7 +50,10 @@ class MXNetExecutor:
         self._parameters = graph.parameters
         self._graph = graph
         self._score: Any = None  # made when it is first asked for
-        self._train: Any = None
+        self._train: dict[tuple[Any, ...], Any] = {}  # by the shapes of what goes in
+        self._training: Graph | None = None
+        self._kept: dict[str, Any] = {}
+        self._changing = changing
         self._arrays = self._make_arrays(graph.parameters)
         self.load_weights(graph.weights)
         self._updater: Updater | None = None
@@ -101,7 +104,7 @@ class MXNetExecutor:
                 learned[name] = self._arrays[name]
             else:
                 self._arrays[name].grad_req = "null"
-        self._train_inputs, self._train = self._block(graph)
+        self._training, self._train, self._train_inputs = graph, {}, graph.inputs
         self._score = None
         self._random = any(node.op in _RANDOM for node in graph.nodes)
         self._updater = Updater(
@@ -120,14 +123,26 @@ class MXNetExecutor:
         with errors_translated(batch):
             if self._random:
                 self._mx.random.seed(seed, ctx=self._context)
-            arrays = [self._array(_engine_input(n, inputs[n])) for n in self._train_inputs]
             with self._mx.autograd.record():
-                outputs = self._train(*arrays)
-            outputs = outputs if isinstance(outputs, Sequence) else [outputs]
+                outputs = self._training_outputs(inputs)
             outputs[0].backward()
             self._updater.step(rate, batch)
             for total, output in zip(self._totals, outputs, strict=True):
                 total += output.sum()
+
+    def _training_outputs(self, inputs: Mapping[str, np.ndarray]) -> Sequence[Any]:
+        arrays = [self._array(_engine_input(n, inputs[n])) for n in self._train_inputs]
+        # A block plans its memory for one shape; sequences come in several lengths.
+        lengths = tuple(array.shape[1:] for array in arrays)
+        if lengths not in self._train:
+            self._train[lengths] = self._block(self._training)[1]
+        outputs = self._train[lengths](*arrays)
+        return outputs if isinstance(outputs, Sequence) else [outputs]
+
+    def losses(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the sums of the training graph's outputs in scoring mode; nothing changes."""
+        with errors_translated(len(inputs[self._train_inputs[0]])):
+            return np.array([float(o.sum().asscalar()) for o in self._training_outputs(inputs)])
 
     def totals(self) -> np.ndarray:
         """Return the sums of the training graph's outputs; waits for the device."""
@@ -140,14 +155,29 @@ class MXNetExecutor:
 
     def forward(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the graph's first output, in scoring mode."""
+        return self._scored(inputs, 1)[0]
+
+    def outputs(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Return all outputs of the graph, in scoring mode."""
+        return self._scored(inputs, len(self._graph.heads))
+
+    def keep(self, inputs: Mapping[str, np.ndarray]) -> None:
+        """Leave these inputs on the device; the next calls need not give them again."""
+        with errors_translated(1):
+            self._kept = {name: self._padded(name, values) for name, values in inputs.items()}
+
+    def _scored(self, inputs: Mapping[str, np.ndarray], count: int) -> list[np.ndarray]:
         if self._score is None:
-            fixed = self._train is None and self.device.kind == "cpu"
+            steady = self._training is None and not self._changing
+            fixed = steady and self.device.kind == "cpu"
             self._score_inputs, self._score = self._block(self._graph, fused=fixed)
-        rows = len(inputs[self._score_inputs[0]])
+        rows = len(next(iter(inputs.values())))
         with errors_translated(rows):
-            output = self._score(*(self._padded(n, inputs[n]) for n in self._score_inputs))
-            first = output[0] if isinstance(output, Sequence) else output
-            return first.asnumpy()[:rows]
+            given = {name: self._padded(name, values) for name, values in inputs.items()}
+            arrays = {**self._kept, **given}
+            outputs = self._score(*(arrays[name] for name in self._score_inputs))
+            outputs = outputs if isinstance(outputs, Sequence) else [outputs]
+            return [output.asnumpy()[:rows] for output in outputs[:count]]
 
     def _padded(self, name: str, values: np.ndarray) -> Any:
         """Fill small batches up: an image's answer shall not depend on its company.
@@ -169,7 +199,7 @@ class MXNetExecutor:
         """Set all weights and statistics."""
         for name in self._parameters:
             self._arrays[name].set_data(self._array(weights[name]))
-        if self._train is None:
+        if self._training is None and not self._changing:
             self._score = None
 
     def optimiser_state(self) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from diglot.graph import Graph, InputSpec
 from diglot.networks.alexnet import alexnet
+from diglot.networks.convnet import convnet
 from diglot.networks.convnext import convnext
 from diglot.networks.densenet import densenet
 from diglot.networks.efficientnet import efficientnet
@@ -176,6 +177,7 @@ CARDS: dict[str, Card] = {
     for entry in [
         Card("mlp", "mlp", mlp, (28, 28), 1, 10, _MLP),
         Card("lenet", "lenet", lenet, (28, 28), 1, 10, _LENET),
+        Card("convnet", "convnet", convnet, (64, 64), 3, 10, _RESNET),
         *(_small(depth) for depth in (3, 5, 7, 9, 18)),
         *(
             _photographs(f"resnet{n}", resnet, _RESNET, depths=depths, bottleneck=bottleneck)

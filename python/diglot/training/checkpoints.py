@@ -74,10 +74,10 @@ class Checkpoints:
         tensors |= {f"optimiser/{n}": w for n, w in optimiser.items()}
         tensors |= {f"best/{n}": w for n, w in (state.best or {}).items()}
         tensors["totals"] = np.asarray(state.totals, np.float64)
-        columns = list(state.history[0]) if state.history else []
-        # As an array, since JSON has no NaN and floats must come back to the last bit.
+        columns = list(dict.fromkeys(name for row in state.history for name in row))
+        # As an array, since floats must come back to the last bit; NaN is what was not measured.
         tensors["history"] = np.array(
-            [[row[c] for c in columns] for row in state.history], np.float64
+            [[row.get(c, np.nan) for c in columns] for row in state.history], np.float64
         ).reshape(len(state.history), len(columns))
         metadata = {
             "kind": "checkpoint",
@@ -133,7 +133,9 @@ def read_checkpoint(path: Path, run: Mapping[str, Any]) -> Checkpoint:
             epoch=int(meta["epoch"]),
             step=int(meta["step"]),
             totals=[float(t) for t in tensors["totals"]],
-            history=[dict(zip(columns, map(float, row), strict=True)) for row in rows],
+            history=[
+                {c: float(v) for c, v in zip(columns, row, strict=True) if v == v} for row in rows
+            ],
             best=_part(tensors, "best/") or None,
             best_epoch=int(meta["best_epoch"]),
             waited=int(meta["waited"]),

@@ -1,0 +1,695 @@
+"""``ImageCaptioner``: a scikit-learn style estimator that learns to describe images."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.validation import check_is_fitted
+
+from diglot.augment import Augment, augment
+from diglot.builder import initial_weights
+from diglot.captioner.decoding import Hypothesis, beam_search, sample
+from diglot.captioner.fitting import Fit, Rows, plan_phases, run_fit
+from diglot.captioner.graphs import Decoder, caption_graph, encoder_end, places
+from diglot.captioner.model_file import metadata
+from diglot.captioner.settings import check_settings
+from diglot.captioner.speaker import Speaker
+from diglot.captioner.words import Captioned, caption_lists, codes, gather
+from diglot.captions.vocabulary import Vocabulary
+from diglot.engine import pick_device
+from diglot.errors import DivergedError, InputError
+from diglot.estimators.base import NetworkEstimator, last_measures
+from diglot.estimators.inputs import check_channels, input_spec, standardised
+from diglot.estimators.phases import Fitted, score_batch
+from diglot.estimators.settings import epochs as epochs_of
+from diglot.estimators.settings import flag, number, optimiser, whole
+from diglot.evaluation import evaluate_captions
+from diglot.graph import Graph
+from diglot.images import ImageSet, as_images, batches
+from diglot.networks import resolve
+from diglot.progress import reporter
+from diglot.seeds import check_seed, stream
+from diglot.training import Plan
+from diglot.weighted import describe
+
+_RATES = {"sgd": 0.05, "adam": 2e-3, "adamw": 2e-3}
+_SELF_CRITICAL = 0.05  # of the learning rate before: the model is to be refined, not to be upset
+_GIVEN_ENCODER = 0.1  # an encoder with weights learns more slowly than the new decoder
+_MOST_TOGETHER = 5  # captions of an image in one step
+_IMAGES = 64  # at a time when captions are generated
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A caption of an image, and how the model came to it.
+
+    Attributes
+    ----------
+    text : str
+        The caption.
+    words : tuple of str
+        Its words.
+    log_probability : float
+        Natural logarithm of its probability, that of ending included.
+    score : float
+        What beam search ranks by: the log-probability, normalised for length.
+    ended : bool
+        Whether the model ended it; else it was cut at the maximum length.
+    attention : array (words, height, width) or None
+        Where the model looked for each word: shares of the encoder's grid that sum to 1 (less
+        what a transformer's class token takes), averaged over the heads of the last layer.
+    """
+
+    text: str
+    words: tuple[str, ...]
+    log_probability: float
+    score: float
+    ended: bool
+    attention: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+
+class ImageCaptioner(NetworkEstimator):
+    """Learn to describe images: a convolutional encoder and a recurrent decoder.
+
+    Parameters
+    ----------
+    encoder : str, Graph, path, MXNet symbol or Gluon HybridBlock
+        A name of the catalogue (see `diglot.networks`), a network such as `diglot.pretrained`
+        returns or a fitted model's ``network_``, or a file of MXNet's JSON.
+    decoder : {"lstm", "gru"}
+        Long short-term memory (Hochreiter and Schmidhuber, 1997) or gated recurrent units
+        (Cho et al., 2014).
+    attention : bool
+        Whether the decoder looks at the cells of the encoder's grid for each word, or sees the
+        image once, as one vector (Vinyals et al., 2015).
+    layers, hidden : int
+        Recurrent layers, and the width of their states.
+    embedding : int
+        Numbers a word.
+    heads : int
+        Of the attention; they divide ``hidden`` among them.
+    tied : bool
+        Whether words have the same numbers going in and coming out (Press and Wolf, 2017).
+    dropout : float
+        Share of the decoder's numbers dropped in training.
+    layer : str, optional
+        The encoder's layer that the decoder sees; by default the last that keeps places, or
+        without attention the one before the head.
+    size, channels, resize
+        As in `ImageClassifier`.
+    train : {"auto", "all", "decoder", "decoder_then_all"}
+        What learns. "auto": the decoder where the encoder came with weights, whose features are
+        then computed once for each image; else everything.
+    encoder_rate : float, optional
+        The encoder's learning rate, as a part of the decoder's: by default 0.1 where it came
+        with weights, else 1.
+    views : int, optional
+        With ``augment`` and a frozen encoder: how many changed views of each image.
+    min_count : int
+        Words that occur less often are unknown.
+    max_words : int, optional
+        The largest vocabulary; the most frequent words are kept.
+    lowercase : bool
+        Whether captions are learned in small letters.
+    max_length : int, optional
+        Longer captions are cut in training, and none is generated with more words; by default
+        the longest training caption decides.
+    epochs : int or (int, int)
+        Passes over all captions; for "decoder_then_all" of the decoder and of everything, where
+        one number is for everything and the decoder has one epoch.
+    self_critical : int
+        Epochs after that in which the captioner learns from captions of its own: those that
+        score better in CIDEr-D become more likely (Rennie et al., 2017). The learning rate is a
+        twentieth.
+    batch_size : int
+        Images a step.
+    optimizer, momentum, weight_decay, schedule, warmup_epochs, clip_norm
+        As in `ImageClassifier`.
+    learning_rate : float, optional
+        The largest; by default 0.002 for Adam and AdamW, 0.05 for SGD.
+    label_smoothing : float
+        This share of each word's probability goes evenly to all words.
+    augment : str, dict, Augment or None
+        Random changes of the images in training; see `diglot.augment`. A change that makes
+        captions wrong, such as a flip where they speak of left and right, does harm.
+    validation : float, optional
+        Hold out this share of the images; or give ``validation_data`` to `fit`.
+    patience : int, optional
+        Stop after so many epochs without a better ``monitor``.
+    monitor : {"val_cider_d", "val_bleu_4", "val_rouge_l", "val_loss"}
+        What decides which epoch is best. All but the last are of generated captions.
+    restore_best, callbacks, checkpoint, checkpoint_every, resume, device, memory_limit, threads
+        As in `ImageClassifier`.
+    seed : int, optional
+        Of everything random; the same seed gives the same weights, to the byte. None draws one.
+    verbose : {"auto", True, False} or callable
+        Progress; see `diglot.progress.reporter`.
+
+    Attributes
+    ----------
+    vocabulary_ : Vocabulary
+        The words.
+    network_ : Graph
+        Encoder and decoder with their weights.
+    history_ : DataFrame
+        One row an epoch: epoch, loss (per word), with validation val_loss, val_bleu_4,
+        val_rouge_l and val_cider_d, in self-critical epochs reward (CIDEr-D of the samples);
+        learning_rate, seconds, images_per_second.
+    longest_ : int
+        How many words a caption has at most.
+    best_epoch_, seed_, device_, stopped_
+        As in `ImageClassifier`.
+
+    Notes
+    -----
+    Images are given as to `ImageClassifier`. Rows with the same image are one image with several
+    captions, and the order of rows does not matter.
+
+    The state looks at the grid after each word, not before (Lu et al., 2017, Knowing when to
+    look, doi:10.1109/CVPR.2017.345), with several heads of scaled dot products (Luong et al.,
+    2015; Vaswani et al., 2017): so a whole caption goes through the recurrent layer in one call.
+
+    Examples
+    --------
+    >>> from diglot import ImageCaptioner, shapes
+    >>> data = shapes(40, seed=1)
+    >>> model = ImageCaptioner(epochs=1, seed=1).fit(data[["image"]], data["captions"])
+    >>> model.predict(data[["image"]][:2]).shape
+    (2,)
+    """
+
+    def __init__(
+        self,
+        encoder: Any = "convnet",
+        *,
+        decoder: str = "lstm",
+        attention: bool = True,
+        layers: int = 1,
+        hidden: int = 256,
+        embedding: int = 128,
+        heads: int = 4,
+        tied: bool = False,
+        dropout: float = 0.0,
+        layer: str | None = None,
+        size: int | tuple[int, int] | None = None,
+        channels: int | None = None,
+        resize: str | None = None,
+        train: str = "auto",
+        encoder_rate: float | None = None,
+        views: int | None = None,
+        min_count: int = 1,
+        max_words: int | None = None,
+        lowercase: bool = True,
+        max_length: int | None = None,
+        epochs: int | tuple[int, int] = 20,
+        self_critical: int = 0,
+        batch_size: int = 32,
+        optimizer: str = "adam",
+        learning_rate: float | None = None,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        schedule: str = "cosine",
+        warmup_epochs: float = 0,
+        clip_norm: float | None = 1.0,
+        label_smoothing: float = 0.0,
+        augment: str | dict[str, Any] | Augment | None = None,
+        validation: float | None = None,
+        patience: int | None = None,
+        monitor: str = "val_cider_d",
+        restore_best: bool = True,
+        callbacks: Any = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: int | None = None,
+        resume: str | os.PathLike[str] | bool | None = None,
+        device: str = "auto",
+        memory_limit: int | None = None,
+        threads: int | None = None,
+        seed: int | None = None,
+        verbose: Any = "auto",
+    ) -> None:
+        self.encoder = encoder
+        self.decoder = decoder
+        self.attention = attention
+        self.layers = layers
+        self.hidden = hidden
+        self.embedding = embedding
+        self.heads = heads
+        self.tied = tied
+        self.dropout = dropout
+        self.layer = layer
+        self.size = size
+        self.channels = channels
+        self.resize = resize
+        self.train = train
+        self.encoder_rate = encoder_rate
+        self.views = views
+        self.min_count = min_count
+        self.max_words = max_words
+        self.lowercase = lowercase
+        self.max_length = max_length
+        self.epochs = epochs
+        self.self_critical = self_critical
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.schedule = schedule
+        self.warmup_epochs = warmup_epochs
+        self.clip_norm = clip_norm
+        self.label_smoothing = label_smoothing
+        self.augment = augment
+        self.validation = validation
+        self.patience = patience
+        self.monitor = monitor
+        self.restore_best = restore_best
+        self.callbacks = callbacks
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
+        self.resume = resume
+        self.device = device
+        self.memory_limit = memory_limit
+        self.threads = threads
+        self.seed = seed
+        self.verbose = verbose
+
+    # ---- training
+
+    def fit(
+        self, X: Any, captions: Any, validation_data: tuple[Any, Any] | None = None
+    ) -> ImageCaptioner:
+        """Learn to describe images.
+
+        Parameters
+        ----------
+        X : images
+            See the class's notes.
+        captions : sequence of n texts, or of n lists of texts
+            One caption or several of each image.
+        validation_data : (X, captions), optional
+            Images to judge each epoch by, instead of ``validation``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        InputError, ImageError
+            If an argument, image or caption cannot be used; the message names it.
+        DivergedError
+            If the loss is no longer finite; the best weights seen before are kept.
+        """
+        check_settings(self)
+        images = as_images(X)
+        texts = caption_lists(captions, len(images))
+        seed = self._seed()
+        with self._fit_of(images, texts, validation_data, seed) as fit:
+            points, resume = self._checkpoints()
+            try:
+                fitted = run_fit(
+                    fit,
+                    reporter=reporter(self.verbose),
+                    callbacks=self.callbacks,
+                    checkpoints=points,
+                    resume=resume,
+                )
+            except DivergedError as error:
+                if error.model is not None:
+                    self._settled(error.model, fit)
+                    error.model = self
+                raise
+        self._settled(fitted, fit)
+        return self
+
+    @contextmanager
+    def _fit_of(
+        self,
+        images: ImageSet,
+        texts: Sequence[Sequence[str]],
+        validation_data: tuple[Any, Any] | None,
+        seed: int,
+    ) -> Iterator[Fit]:
+        """Decide everything about a fit; images are open as long as it goes on."""
+        device = pick_device(self.device)
+        spec = input_spec(self.encoder, images, self.size, self.channels, self.resize)
+        encoder = resolve(self.encoder, spec, 1)
+        given = encoder.weights is not None
+        train = self._train(given)
+        end = encoder_end(encoder, self.attention, self.layer)
+        with ExitStack() as opened:
+            ready = opened.enter_context(self._prepared(images, encoder))
+            captioned, digest = gather(ready.keys(), texts)
+            held = None
+            if validation_data is not None:
+                held_images, held, more = self._held_out(validation_data, encoder)
+                opened.enter_context(held_images)
+                digest = hashlib.sha256((digest + more).encode()).hexdigest()
+            elif self.validation is not None:
+                chosen = _held_out_rows(len(captioned), float(self.validation), seed)
+                held_images, held = ready, captioned.take(np.flatnonzero(chosen))
+                captioned = captioned.take(np.flatnonzero(~chosen))
+            if not given:
+                encoder = standardised(encoder, ready, captioned.places)
+                ready.spec = encoder.input
+            vocabulary = self._vocabulary(captioned)
+            longest = None if self.max_length is None else int(self.max_length)
+            coded = codes(captioned, vocabulary, longest)
+            longest = longest or max(len(ids) for mine in coded for ids in mine)
+            rows, judged = Rows(ready, captioned, coded), None
+            if held is not None:
+                held_images.spec = encoder.input
+                judged = Rows(held_images, held, codes(held, vocabulary, longest))
+            width = min(_MOST_TOGETHER, max(map(len, coded)))
+            decoder = self._decoder(len(vocabulary))
+            graph = caption_graph(encoder, end, decoder, width, longest + 1)
+            rate = _RATES[self.optimizer] if self.learning_rate is None else self.learning_rate
+            share = (_GIVEN_ENCODER if given else 1.0) if self.encoder_rate is None else None
+            yield Fit(
+                graph=graph.with_weights(initial_weights(graph, seed)),
+                decoder=decoder,
+                vocabulary=vocabulary,
+                width=width,
+                longest=longest,
+                train=rows,
+                held=judged,
+                batch_size=int(self.batch_size),
+                smoothing=float(self.label_smoothing),
+                augment=augment(self.augment),
+                optimiser=optimiser(self),
+                device=device,
+                phases=plan_phases(
+                    graph,
+                    train,
+                    epochs_of(self.epochs),
+                    (float(rate), _SELF_CRITICAL * float(rate)),
+                    float(self.encoder_rate) if share is None else share,
+                    int(self.self_critical),
+                ),
+                plan=self._plan(seed, judged=judged is not None),
+                run=self._run(graph, digest, seed),
+                views=None if self.views is None else int(self.views),
+                memory_limit=self.memory_limit,
+                threads=self.threads,
+            )
+
+    def _train(self, given: bool) -> str:
+        """Return what learns."""
+        if self.train == "auto":
+            return "decoder" if given else "all"
+        if self.train != "all" and not given:
+            raise InputError(
+                f"train={self.train!r} needs an encoder with weights, such as pretrained() "
+                f"returns; {self.encoder!r} has none"
+            )
+        return self.train
+
+    def _vocabulary(self, captioned: Captioned) -> Vocabulary:
+        texts = (text for mine in captioned.texts for text in mine)
+        most = None if self.max_words is None else int(self.max_words)
+        made = Vocabulary.build(
+            texts, min_count=int(self.min_count), max_size=most, lowercase=bool(self.lowercase)
+        )
+        if not made.words:
+            raise InputError(f"no word occurs {self.min_count} times: lower min_count")
+        return made
+
+    def _decoder(self, words: int) -> Decoder:
+        return Decoder(
+            words=words,
+            cell=self.decoder,
+            hidden=int(self.hidden),
+            layers=int(self.layers),
+            embedding=int(self.embedding),
+            heads=int(self.heads) if self.attention else 0,
+            tied=bool(self.tied),
+            dropout=float(self.dropout),
+        )
+
+    def _held_out(self, data: tuple[Any, Any], encoder: Graph) -> tuple[Any, Captioned, str]:
+        """Return the images to judge by, with their captions, and what identifies them."""
+        if not isinstance(data, (tuple, list)) or len(data) != 2:
+            raise InputError("validation_data must be a pair: images and captions")
+        images = as_images(data[0])
+        check_channels(images, encoder.input)
+        texts = caption_lists(data[1], len(images))
+        ready = self._prepared(images, encoder)
+        captioned, digest = gather(ready.keys(), texts)
+        return ready, captioned, digest
+
+    def _plan(self, seed: int, *, judged: bool) -> Plan:
+        if self.patience is not None and not judged:
+            raise InputError(
+                "patience needs images to judge by: give validation=0.2 or validation_data="
+            )
+        return Plan(
+            epochs=1,  # each phase has its own, and its own rate
+            learning_rate=1.0,
+            schedule=self.schedule,
+            warmup_epochs=float(self.warmup_epochs),
+            seed=seed,
+            monitor=self.monitor if judged else None,
+            patience=self.patience,
+            restore_best=bool(self.restore_best),
+        )
+
+    def _settled(self, fitted: Fitted, fit: Fit) -> None:
+        """Set the fitted attributes."""
+        self.decoder_, self.vocabulary_, self.longest_ = fit.decoder, fit.vocabulary, fit.longest
+        self.places_ = _places(fitted.graph) if fit.decoder.heads else None
+        self._settle(fitted, fit.plan.seed, fit.device)
+
+    # ---- answers
+
+    def predict(
+        self,
+        X: Any,
+        beams: int = 5,
+        *,
+        length_penalty: float = 1.0,
+        max_length: int | None = None,
+        temperature: float | None = None,
+        top_p: float = 1.0,
+        samples: int = 1,
+        seed: int | None = None,
+        return_all: bool = False,
+    ) -> Any:
+        """Describe images.
+
+        Parameters
+        ----------
+        X : images
+        beams : int
+            Captions followed at once in beam search; 1 takes the most probable word each time.
+        length_penalty : float
+            Scores are log-probabilities over ``((5 + length) / 6) ** length_penalty`` (Wu et al.,
+            2016); 0 favours short captions.
+        max_length : int, optional
+            Most words; by default ``longest_``.
+        temperature : float, optional
+            Draw the words at random instead of searching; below 1 the likely become likelier.
+        top_p : float
+            Draw from the most probable words that make up this share only (nucleus sampling,
+            Holtzman et al., 2020).
+        samples : int
+            Captions drawn for each image.
+        seed : int, optional
+            Of the draws; by default ``seed_``.
+        return_all : bool
+            Return all captions that were found, with probabilities and attention.
+
+        Returns
+        -------
+        ndarray of n texts, or list of n lists of Caption
+            The best caption of each image; with ``return_all`` its ``beams`` best, the best
+            first, or its ``samples`` in the order in which they were drawn.
+
+        Raises
+        ------
+        InputError
+            If an argument cannot be used.
+        """
+        check_is_fitted(self)
+        whole("beams", beams, 1)
+        whole("samples", samples, 1)
+        flag("return_all", return_all)
+        longest = self.longest_ if max_length is None else whole("max_length", max_length, 1)
+        if temperature is not None:
+            number("temperature", temperature, lambda v: v > 0, "a positive number")
+        number("top_p", top_p, lambda v: 0 < v <= 1, "above 0 and at most 1")
+        drawn = temperature is not None or top_p < 1
+        seed = self.seed_ if seed is None else check_seed(seed)
+
+        def tell(speaker: Speaker, first: int, count: int) -> list[list[Hypothesis]]:
+            # One word more: that is the caption's end.
+            if not drawn:
+                return beam_search(
+                    speaker,
+                    beams=int(beams),
+                    max_length=longest + 1,
+                    length_penalty=float(length_penalty),
+                    n_best=int(beams) if return_all else 1,
+                    attention=return_all,
+                )
+            return sample(
+                speaker,
+                samples=int(samples),
+                max_length=longest + 1,
+                temperature=1.0 if temperature is None else float(temperature),
+                top_p=float(top_p),
+                streams=[stream(seed, "caption", first + i) for i in range(count)],
+                attention=return_all,
+            )
+
+        told = self._told(X, tell, attention=return_all)
+        if return_all:
+            return [[self._caption(h, longest) for h in found] for found in told]
+        texts = np.empty(len(told), object)
+        texts[:] = [self._caption(found[0], longest).text for found in told]
+        return texts
+
+    def _told(self, X: Any, tell: Any, *, attention: bool) -> list[list[Hypothesis]]:
+        """Generate captions for all images, some at a time."""
+        images = as_images(X, allow_empty=True)
+        if not len(images):
+            return []
+        check_channels(images, self.network_.input)
+        count, step = len(images), min(_IMAGES, score_batch(self.network_))
+        rows = [np.arange(i, min(i + step, count)) for i in range(0, count, step)]
+        speaker, listener = self._speaker(attention), reporter(self.verbose)
+        told: list[list[Hypothesis]] = []
+        with self._prepared(images, self.network_) as ready:
+            listener.start("Captioning", count, "image")
+            try:
+                for _, data in batches(ready, rows, threads=self.threads):
+                    speaker.see(data)
+                    told += tell(speaker, len(told), len(data))
+                    listener.step(len(told))
+            finally:
+                listener.finish()
+        return told
+
+    def _speaker(self, attention: bool) -> Speaker:
+        kept, name = self._runtime.executors, ("speaker", attention)
+        if name not in kept:
+            device = pick_device(self.device if self.device != self.device_ else "auto")
+            kept[name] = Speaker(self.network_, self.decoder_, device, attention=attention)
+        return kept[name]
+
+    def _caption(self, found: Hypothesis, longest: int) -> Caption:
+        tokens, looked = found.tokens[:longest], found.attention
+        if looked is not None:
+            height, width, skipped = self.places_
+            looked = looked[: len(tokens), skipped:].reshape(-1, height, width)
+        return Caption(
+            text=self.vocabulary_.decode(tokens),
+            words=tuple(self.vocabulary_.tokens(tokens)),
+            log_probability=found.log_probability,
+            score=found.score,
+            ended=found.ended,
+            attention=looked,
+        )
+
+    def evaluate(
+        self,
+        X: Any,
+        references: Any,
+        *,
+        beams: int = 5,
+        level: float = 0.95,
+        resamples: int = 1000,
+        meteor: Any = "auto",
+        **decoding: Any,
+    ) -> pd.DataFrame:
+        """Judge the captions by references that people wrote.
+
+        Parameters
+        ----------
+        X : images
+        references : sequence of n texts, or of n lists of texts
+            Captions of each image; rows of the same image are one image.
+        beams : int
+            As in `predict`.
+        level : float
+            Of the intervals, by bootstrap over images.
+        resamples : int
+            Of the bootstrap.
+        meteor : {"auto", True, False}
+            Whether to compute METEOR, which needs Java; "auto" where it is there.
+        **decoding
+            More arguments of `predict`, such as ``length_penalty``.
+
+        Returns
+        -------
+        DataFrame
+            metric, estimate, lower, upper, method, n; see
+            `diglot.evaluation.evaluate_captions`.
+        """
+        check_is_fitted(self)
+        images = as_images(X)
+        texts = caption_lists(references, len(images), "reference")
+        with self._prepared(images, self.network_) as ready:
+            captioned, _ = gather(ready.keys(), texts)
+        told = self.predict(images.take(captioned.places), beams, **decoding)
+        return evaluate_captions(
+            told.tolist(),
+            captioned.texts,
+            level=level,
+            resamples=resamples,
+            seed=self.seed_,
+            meteor=meteor,
+            lowercase=bool(self.lowercase),
+        )
+
+    # ---- files and words
+
+    def _metadata(self) -> dict[str, Any]:
+        return metadata(self)
+
+    def summary(self) -> str:
+        """Return what the model is and how it was trained, in a few lines."""
+        check_is_fitted(self)
+        graph, spec, decoder = self.network_, self.network_.input, self.decoder_
+        card = describe(graph)
+        names = ("loss", "val_loss", "val_bleu_4", "val_cider_d", "reward")
+        looks = f"attention with {decoder.heads} heads" if decoder.heads else "no attention"
+        lines = [
+            f"encoder      {graph.name.removesuffix(' captioner')}, {spec.height} x {spec.width} "
+            f"pixels, {spec.channels} channel(s)",
+            f"decoder      {decoder.cell.upper()}, {decoder.layers} layer(s) of {decoder.hidden}, "
+            f"{looks}",
+            f"words        {len(self.vocabulary_.words):,}, captions of at most {self.longest_}",
+            f"parameters   {graph.parameter_count:,}",
+            f"trained      {len(self.history_)} epochs on {self.device_}, seed {self.seed_}"
+            f" ({self.stopped_})",
+            *(f"{name:13}{card[name]}" for name in ("weights", "licence") if name in card),
+            f"last epoch   {last_measures(self.history_, names)}",
+            f"fingerprint  {self.fingerprint()[:16]}",
+        ]
+        return "\n".join(lines)
+
+
+def _held_out_rows(count: int, share: float, seed: int) -> np.ndarray:
+    """Return which images are held out."""
+    if count < 2:
+        raise InputError("validation= needs at least two different images")
+    chosen = np.zeros(count, bool)
+    held = min(count - 1, max(1, round(share * count)))
+    chosen[stream(seed, "validation").permutation(count)[:held]] = True
+    return chosen
+
+
+def _places(graph: Graph) -> tuple[int, int, int]:
+    """Return height and width of the encoder's grid, and how many cells before are no places."""
+    names = {node.name for node in graph.nodes}
+    if "grid_cells" in names:
+        before = graph.nodes[graph.index_of("grid_cells")].inputs[0][0]
+        return places(graph.output_shapes[before][0][1:])
+    return places(graph.shape_of(graph.features))

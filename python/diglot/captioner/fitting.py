@@ -1,0 +1,218 @@
+"""One captioner's fit: images with captions and a network go in, trained weights come out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from diglot.augment import Augment
+from diglot.captioner.graphs import Decoder, training_graph
+from diglot.captioner.speaker import Speaker
+from diglot.captioner.task import Judge, LikelihoodTask, Recipe, SelfCriticalTask
+from diglot.captioner.words import Captioned, Groups
+from diglot.captions.vocabulary import Vocabulary
+from diglot.engine import Device, Executor, Optimiser, open_executor
+from diglot.estimators.feed import Feed
+from diglot.estimators.frozen import Frozen, split_frozen
+from diglot.estimators.phases import (
+    MOST_VIEWS,
+    Fitted,
+    Phase,
+    refuse_memory,
+    run_phases,
+    score_batch,
+)
+from diglot.graph import Graph
+from diglot.images import PreparedImages
+from diglot.progress import Reporter
+from diglot.training import Checkpoints, Plan, Task
+
+REWARDED = "cider_d"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Images with captions, as texts and coded."""
+
+    images: PreparedImages
+    captioned: Captioned
+    coded: list[list[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Everything that a fit is made of.
+
+    Attributes
+    ----------
+    graph : Graph
+        With the weights to begin from.
+    decoder : Decoder
+        Its decoder.
+    vocabulary : Vocabulary
+    width : int
+        How many captions of an image go through the network together.
+    longest : int
+        How many words a caption has at most.
+    train, held : Rows
+        To learn from, and to judge by (or None).
+    batch_size : int
+        Images a step.
+    smoothing : float
+        Of the words' probabilities.
+    augment : Augment or None
+    optimiser : Optimiser
+    device : Device
+    phases : sequence of Phase
+    plan : Plan
+    run : mapping
+        What identifies the fit, for its checkpoints.
+    views : int or None
+    memory_limit, threads : int or None
+    """
+
+    graph: Graph
+    decoder: Decoder
+    vocabulary: Vocabulary
+    width: int
+    longest: int
+    train: Rows
+    held: Rows | None
+    batch_size: int
+    smoothing: float
+    augment: Augment | None
+    optimiser: Optimiser
+    device: Device
+    phases: Sequence[Phase]
+    plan: Plan
+    run: Mapping[str, Any]
+    views: int | None = None
+    memory_limit: int | None = None
+    threads: int | None = None
+
+
+def plan_phases(
+    graph: Graph,
+    train: str,
+    epochs: int | Sequence[int],
+    rates: tuple[float, float],
+    encoder_rate: float,
+    self_critical: int,
+) -> list[Phase]:
+    """Return the phases of a fit.
+
+    Parameters
+    ----------
+    graph : Graph
+        What `caption_graph` returned.
+    train : {"all", "decoder", "decoder_then_all"}
+        What learns.
+    epochs : int or (int, int)
+        Of the only stage or of both; one epoch of the decoder alone where one number is given.
+    rates : (float, float)
+        Learning rate, and that of self-critical training.
+    encoder_rate : float
+        The encoder's learning rate, as a part of the decoder's.
+    self_critical : int
+        Epochs of it at the end.
+    """
+    both = list(epochs) if isinstance(epochs, Sequence) else [1, epochs]
+    alone = {p.name: float(p.group == "decoder") for p in graph.parameters.values()}
+    everything = {name: own or encoder_rate for name, own in alone.items()}
+    stages = {
+        "all": [(both[-1], everything)],
+        "decoder": [(both[-1], alone)],
+        "decoder_then_all": [(both[0], alone), (both[-1], everything)],
+    }[train]
+    phases = [Phase(int(length), rates[0], factors) for length, factors in stages]
+    if self_critical:
+        phases.append(Phase(self_critical, rates[1], phases[-1].factors, REWARDED))
+    return phases
+
+
+def run_fit(
+    fit: Fit,
+    *,
+    reporter: Reporter,
+    callbacks: Any = None,
+    checkpoints: Checkpoints | None = None,
+    resume: str | None = None,
+) -> Fitted:
+    """Go through the phases of a fit; see `diglot.estimators.phases.run_phases`."""
+
+    def opened(graph: Graph, phase: Phase) -> Any:
+        return _opened(fit, phase, graph, reporter)
+
+    return run_phases(
+        fit.graph,
+        fit.phases,
+        fit.plan,
+        fit.run,
+        opened,
+        reporter=reporter,
+        callbacks=callbacks,
+        checkpoints=checkpoints,
+        resume=resume,
+    )
+
+
+@contextmanager
+def _opened(
+    fit: Fit, phase: Phase, graph: Graph, reporter: Reporter
+) -> Iterator[tuple[Executor, Task]]:
+    """Open what runs the part that learns, and its task, which has the part that does not."""
+    frozen, rest = split_frozen(graph, phase.learned, fit.device)
+    refuse_memory(rest, min(fit.batch_size, len(fit.train.captioned)), fit.device)
+    rewarded = phase.objective == REWARDED
+    executor = open_executor(rest, fit.device)
+    factors = {name: phase.factors[name] for name in rest.parameters}
+    trained = training_graph(rest, 0.0 if rewarded else fit.smoothing, rewarded=rewarded)
+    executor.prepare_training(trained, fit.optimiser, factors)
+    speaker = Speaker(rest, fit.decoder, fit.device, changing=True)
+    judge = _judge(fit, rest, frozen, speaker)
+    feed = _feed(fit, fit.train, frozen, score_batch(graph), fit.augment)
+    recipe = Recipe(fit.batch_size, fit.plan.seed)
+    feeds = [feed, judge.feed] if judge else [feed]
+    try:
+        for each in feeds:
+            views = fit.views or min(phase.epochs, MOST_VIEWS)
+            each.compute_features(views, fit.memory_limit, reporter)
+        if rewarded:
+            references = [[ids.tolist() for ids in captions] for captions in fit.train.coded]
+            yield (
+                executor,
+                SelfCriticalTask(
+                    feed, references, recipe, executor, speaker, fit.width, fit.longest, judge
+                ),
+            )
+        else:
+            groups = Groups.of(fit.train.coded, fit.width)
+            mixed = frozen is None
+            yield executor, LikelihoodTask(feed, groups, recipe, judge, mixed=mixed)
+    finally:
+        for each in feeds:
+            each.close()
+
+
+def _judge(fit: Fit, rest: Graph, frozen: Frozen | None, speaker: Speaker) -> Judge | None:
+    if fit.held is None:
+        return None
+    feed = _feed(fit, fit.held, frozen, score_batch(rest), None)
+    groups = Groups.of(fit.held.coded, fit.width)
+    return Judge(feed, fit.held.captioned, groups, fit.vocabulary, speaker, fit.longest)
+
+
+def _feed(fit: Fit, rows: Rows, frozen: Frozen | None, batch: int, augment: Augment | None) -> Feed:
+    return Feed(
+        rows.images,
+        rows.captioned.places,
+        frozen=frozen,
+        augment=augment,
+        seed=fit.plan.seed,
+        score_batch=min(batch, 64),
+        threads=fit.threads,
+    )
