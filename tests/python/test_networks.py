@@ -172,6 +172,16 @@ def test_dropout_before_the_head_is_no_part_of_the_backbone():
         assert after.op == "Dropout" or name == "alexnet"  # whose last layer has none before it
 
 
+def test_convnet_adds_up():
+    net = network("convnet")
+    # filters of 3x3 pixels, scale and shift of each normalisation, the head
+    kernels = [9 * i * o for i, o in ((3, 16), (16, 32), (32, 64), (64, 128))]
+    assert net.parameter_count == sum(kernels) + 2 * (16 + 32 + 64 + 128) + 129 * 10
+    places = [64**2, 32**2, 16**2, 8**2]
+    products = sum(k * n for k, n in zip(kernels, places, strict=True))
+    assert net.multiply_adds == products + 128 * 10
+
+
 def test_the_table_lists_every_network():
     table = networks()
     native = table.groupby("family")[["height", "width", "channels", "classes"]].agg(set)
@@ -180,6 +190,7 @@ def test_the_table_lists_every_network():
     sides = {224, 240, 260, 300}
     assert {n: tuple(row) for n, row in zip(native.index, native.to_numpy(), strict=True)} == {
         "alexnet": photographs,
+        "convnet": ({64}, {64}, {3}, {10}),
         "convnext": photographs,
         "densenet": photographs,
         "efficientnet": (sides, sides, {3}, {1000}),
