@@ -131,20 +131,22 @@ image_classifier.default <- function(x, y = NULL, weights = NULL, ...) {
 
 # ---- what a user gave to train on
 
-# All that trains takes the same: a formula and data, or x and y, then weights and settings.
+# All that trains takes the same: a formula and data, or x and y, then weights and settings, of
+# which `known` names those that there are. In the answer, `labels` is what is to be learned,
 # `names` are the names of images and labels in messages, `terms` what new data is read by.
 training_data <- function(x, ...) {
   UseMethod("training_data")
 }
 
-training_data.formula <- function(formula, data = NULL, weights = NULL, ...) {
+training_data.formula <- function(formula, data = NULL, weights = NULL, ...,
+                                  known = setting_names()) {
   call <- rlang::caller_env()
   parts <- formula_parts(formula, data, call)
   env <- environment(formula)
   images <- formula_value(parts$image, data, env, call = call)
   labels <- formula_value(parts$outcome, data, env, call = call)
   weights <- eval(substitute(weights), data, env)
-  settings <- classifier_settings(..., call = call)
+  settings <- checked_settings(..., known = known, call = call)
   validation <- settings$validation
   if (is.data.frame(validation)) {
     settings$validation <- list(
@@ -159,37 +161,41 @@ training_data.formula <- function(formula, data = NULL, weights = NULL, ...) {
   )
 }
 
-training_data.data.frame <- function(x, y = NULL, weights = NULL, ...) {
+training_data.data.frame <- function(x, y = NULL, weights = NULL, ..., known = setting_names()) {
   call <- rlang::caller_env()
   column <- if ("image" %in% names(x)) "image" else names(x)[1L]
   list(
     images = image_column(x, call = call), labels = y, weights = weights,
-    settings = classifier_settings(..., call = call),
+    settings = checked_settings(..., known = known, call = call),
     names = c("x", "y"), terms = list(image = as.name(column))
   )
 }
 
-training_data.default <- function(x, y = NULL, weights = NULL, ...) {
+training_data.default <- function(x, y = NULL, weights = NULL, ..., known = setting_names()) {
   call <- rlang::caller_env()
   if (missing(x)) {
     abort_diglot(
-      "There is nothing to train on: give a formula and data, or images and labels.",
+      "There is nothing to train on: give a formula and data, or images and what to learn of them.",
       call = call
     )
   }
   list(
     images = x, labels = y, weights = weights,
-    settings = classifier_settings(..., call = call), names = c("x", "y"), terms = list()
+    settings = checked_settings(..., known = known, call = call),
+    names = c("x", "y"), terms = list()
   )
 }
 
 # ---- formulas
 
-# The two sides of `label ~ image`, as expressions.
+# The two sides of `label ~ image` or `caption ~ image`, as expressions.
 formula_parts <- function(formula, data, call = rlang::caller_env()) {
   if (length(formula) != 3L) {
     abort_diglot(
-      "The formula must have two sides: the labels ~ the images, such as `digit ~ image`.",
+      paste(
+        "The formula must have two sides: what is to be learned ~ the images, such as",
+        "`digit ~ image` or `caption ~ image`."
+      ),
       call = call
     )
   }
@@ -250,14 +256,12 @@ missing_column <- function(name, columns, what, call) {
 
 # ---- settings
 
-# The settings and their defaults, the same as Python's (a test compares them). Only those that
-# the user gave are sent.
-classifier_settings <- function(..., call = rlang::caller_env()) {
+# Only settings that the user gave are sent.
+checked_settings <- function(..., known = setting_names(), call = rlang::caller_env()) {
   given <- list(...)
   if (length(given) == 0L) {
     return(list())
   }
-  known <- setting_names()
   if (is.null(names(given)) || !all(nzchar(names(given)))) {
     abort_diglot("All settings must be named, such as `epochs = 10`.", call = call)
   }
@@ -277,6 +281,7 @@ classifier_settings <- function(..., call = rlang::caller_env()) {
   given
 }
 
+# The settings of a classifier and their defaults, the same as Python's (a test compares them).
 setting_defaults <- function() {
   list(
     network = "lenet", size = NULL, channels = NULL, resize = NULL, train = "all",
@@ -352,31 +357,52 @@ training_payload <- function(given, call) {
   check_lengths(count, length(labels$codes), call)
   levels <- unlist(labels$levels)
 
+  validation <- validation_payload(settings$validation, levels, labels, call)
+  settings$class_weight <- class_weight_payload(settings$class_weight, levels, call)
+  c(
+    list(
+      images = image_payload(given$images, given$names[1L], call),
+      labels = labels,
+      count = count,
+      weights = weight_payload(given$weights, count, call),
+      validation = validation
+    ),
+    run_payload(settings, call)
+  )
+}
+
+# What every fit sends beside its data: the settings without those that R sees to itself, the
+# callback, and what hears of the progress.
+run_payload <- function(settings, call) {
   verbose <- settings$verbose %||% getOption("diglot.verbose", "auto")
   check_verbose(verbose, call)
   callback <- callback_function(settings$callbacks, call)
-  validation <- validation_payload(settings$validation, levels, labels, call)
   if (!is.numeric(settings$validation)) {
-    settings$validation <- NULL
+    settings$validation <- NULL # data, which goes its own way
   }
-  settings$class_weight <- class_weight_payload(settings$class_weight, levels, call)
   settings$seed <- settings$seed %||% draw_seed()
   settings$verbose <- settings$callbacks <- NULL
   list(
-    images = image_payload(given$images, given$names[1L], call),
-    labels = labels,
-    count = count,
     settings = settings_payload(settings, call),
-    weights = weight_payload(given$weights, count, call),
-    validation = validation,
     callback = callback,
     progress = progress_function(verbose)
   )
 }
 
 validation_payload <- function(validation, levels, labels, call) {
-  if (is.null(validation) || (is.numeric(validation) && length(validation) == 1L)) {
+  if (!has_validation_data(validation, call)) {
     return(NULL)
+  }
+  codes <- code_labels(validation[[2L]], levels, "validation", call)
+  check_lengths(image_count(validation[[1L]]), length(codes), call)
+  labels$codes <- codes
+  list(image_payload(validation[[1L]], "validation", call), labels)
+}
+
+# Whether there is a pair of images and what to learn of them, and not a share or nothing.
+has_validation_data <- function(validation, call) {
+  if (is.null(validation) || (is.numeric(validation) && length(validation) == 1L)) {
+    return(FALSE)
   }
   if (!is.list(validation) || is.data.frame(validation) || length(validation) != 2L) {
     abort_diglot(
@@ -387,10 +413,7 @@ validation_payload <- function(validation, levels, labels, call) {
       call = call
     )
   }
-  codes <- code_labels(validation[[2L]], levels, "validation", call)
-  check_lengths(image_count(validation[[1L]]), length(codes), call)
-  labels$codes <- codes
-  list(image_payload(validation[[1L]], "validation", call), labels)
+  TRUE
 }
 
 settings_payload <- function(settings, call) {
@@ -426,16 +449,16 @@ setting_payload <- function(value, call = NULL) {
   whole(value)
 }
 
-# A fit is plain data: the model file's bytes, and an environment that caches the live model.
-new_fit <- function(answer, call = NULL, terms = list(), ordered = FALSE, images = NA_integer_) {
+# A fit of any kind is plain data: the model file's bytes, and an environment that caches the
+# live model. `...` is what its kind has beside.
+new_model <- function(answer, ..., call, terms, class) {
   about <- answer$description
   cache <- new.env(parent = emptyenv())
   cache$model <- answer$model
   structure(
     list(
       model = about$model,
-      levels = text_from(about$levels),
-      ordered = isTRUE(ordered),
+      ...,
       history = table_from(about$history),
       seed = about$seed,
       device = about$device,
@@ -443,7 +466,6 @@ new_fit <- function(answer, call = NULL, terms = list(), ordered = FALSE, images
       lineage = unlist(about$lineage),
       settings = about$settings,
       fingerprint = about$fingerprint,
-      images = images,
       versions = c(
         unlist(about$versions),
         R = as.character(getRversion())
@@ -452,7 +474,15 @@ new_fit <- function(answer, call = NULL, terms = list(), ordered = FALSE, images
       call = call,
       cache = cache
     ),
-    class = c("image_classifier", "diglot_model")
+    class = c(class, "diglot_model")
+  )
+}
+
+new_fit <- function(answer, call = NULL, terms = list(), ordered = FALSE, images = NA_integer_) {
+  new_model(
+    answer,
+    levels = text_from(answer$description$levels), ordered = isTRUE(ordered), images = images,
+    call = call, terms = terms, class = "image_classifier"
   )
 }
 

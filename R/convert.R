@@ -284,6 +284,65 @@ label_text <- function(y, what = "y", call = NULL) {
   as.character(y)
 }
 
+# ---- captions
+
+# The captions of each row: one text, or a list's element of several. They cross as one list
+# beside how many each row has. Whether a text holds words is for Python's tokeniser to say.
+caption_payload <- function(captions, count, what = "captions", call = NULL) {
+  rows <- caption_rows(captions, what, call)
+  check_lengths(count, length(rows), call, "entries of captions")
+  texts <- vapply(rows, is.character, NA)
+  if (!all(texts)) {
+    row <- which(!texts)[1L]
+    abort_diglot(
+      sprintf(
+        "`%s` holds %s in row %d: each element must be texts, one or several.",
+        what, describe_class(rows[[row]]), row
+      ),
+      rows = row, call = call
+    )
+  }
+  bad <- which(lengths(rows) == 0L | vapply(rows, anyNA, NA))
+  if (length(bad) > 0L) {
+    abort_diglot(
+      sprintf(
+        "`%s` has no caption, or a missing one, in %s: remove the row or fill it in.",
+        what, named_rows(bad)
+      ),
+      rows = bad, call = call
+    )
+  }
+  list(values = as.list(enc2utf8(unlist(rows, use.names = FALSE))), lengths = as.list(lengths(rows)))
+}
+
+caption_rows <- function(captions, what, call) {
+  if (is.data.frame(captions) && length(captions) == 1L) {
+    captions <- captions[[1L]]
+  }
+  if (is.null(captions)) {
+    abort_diglot(
+      sprintf("`%s` is missing: captions for each image are needed.", what),
+      call = call
+    )
+  }
+  if (is.factor(captions)) {
+    captions <- as.character(captions)
+  }
+  if (inherits(captions, "AsIs") || inherits(captions, "vctrs_list_of")) {
+    captions <- unclass(captions)
+  }
+  if (is.object(captions) || !(is.character(captions) || is.list(captions))) {
+    abort_diglot(
+      sprintf(
+        "`%s` must be texts, one for each image, or a list of them; it is %s.",
+        what, describe_class(captions)
+      ),
+      call = call
+    )
+  }
+  unname(lapply(as.list(captions), function(one) if (is.factor(one)) as.character(one) else one))
+}
+
 # Codes of labels within the levels of a fit, from 0.
 code_labels <- function(y, levels, what = "y", call = NULL) {
   text <- label_text(y, what, call)
@@ -302,10 +361,10 @@ code_labels <- function(y, levels, what = "y", call = NULL) {
   array(codes - 1L)
 }
 
-check_lengths <- function(images, labels, call = NULL) {
+check_lengths <- function(images, labels, call = NULL, what = "labels") {
   if (images != labels) {
     abort_diglot(
-      sprintf("There are %d images but %d labels: each image needs one.", images, labels),
+      sprintf("There are %d images but %d %s: each image needs one.", images, labels, what),
       call = call
     )
   }

@@ -140,9 +140,9 @@ embed.diglot_pretrained <- function(object, newdata, layer = NULL, ...) {
   layer_output(live_network(object, env), object, newdata, layer, env)
 }
 
-check_newdata <- function(is_missing, call) {
+check_newdata <- function(is_missing, call, what = "embed") {
   if (is_missing) {
-    abort_diglot("`newdata` is missing: the images to embed.", call = call)
+    abort_diglot(sprintf("`newdata` is missing: the images to %s.", what), call = call)
   }
 }
 

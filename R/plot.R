@@ -1,4 +1,4 @@
-# Training curves.
+# Training curves, and images with their captions.
 
 #' Plot the training of a classifier
 #'
@@ -17,22 +17,30 @@
 #' )
 #' plot(fit)
 plot.image_classifier <- function(x, ...) {
+  plot_history(x, ...)
+  invisible(x)
+}
+
+plot_history <- function(x, ..., call = rlang::caller_env()) {
   if (nrow(x$history) == 0L) {
-    abort_diglot("There is nothing to plot: the fit has no history.")
+    abort_diglot("There is nothing to plot: the fit has no history.", call = call)
   }
   if (requireNamespace("ggplot2", quietly = TRUE)) {
-    print(autoplot.image_classifier(x))
+    print(history_plot(x$history))
   } else {
     plot_base(x, ...)
   }
-  invisible(x)
 }
 
 #' @rdname plot.image_classifier
 #' @exportS3Method ggplot2::autoplot
 autoplot.image_classifier <- function(object, ...) {
   rlang::check_installed("ggplot2", "to draw this plot.")
-  curves <- history_curves(object$history)
+  history_plot(object$history)
+}
+
+history_plot <- function(history) {
+  curves <- history_curves(history)
   .data <- rlang::.data
   plot <- ggplot2::ggplot(
     curves, ggplot2::aes(.data$epoch, .data$value, colour = .data$images, shape = .data$images)
@@ -71,6 +79,7 @@ history_curves <- function(history) {
     )
   })
   curves <- do.call(rbind, long)
+  curves <- curves[!is.na(curves$value), ] # not every epoch measures everything
   curves$measure <- factor(curves$measure, unique(curves$measure))
   curves$images <- factor(curves$images, names(set_colours))
   curves
@@ -102,4 +111,184 @@ plot_base <- function(x, ...) {
       )
     }
   }
+}
+
+#' Plot a captioner: its training, its captions, where it looks
+#'
+#' Without `newdata`, `plot()` draws loss and measures by epoch, by ggplot2 where it is installed;
+#' `autoplot()` returns that ggplot. With `newdata` it draws images with their captions beneath, and
+#' with `attention = TRUE` one image again for each word. There the parts at which the model did not
+#' look are veiled, in black, or in white where the image is dark: the less it looked, the thicker.
+#'
+#' @inheritParams predict.diglot_captioner
+#' @param x,object A fit, see [image_captioner()].
+#' @param newdata Images, as for [predict()][predict.diglot_captioner]; one with
+#'   `attention = TRUE`.
+#' @param n How many images to draw at most: the first ones.
+#' @param attention Whether to draw where the model looked, word by word.
+#' @param columns How many panels there are side by side; by default about as many as fill the
+#'   device.
+#' @param ... For `newdata`: passed on to [predict()][predict.diglot_captioner]. Without it and
+#'   without ggplot2: to [graphics::plot.default()].
+#' @return `plot()`: the fit, invisibly. `autoplot()`: a ggplot.
+#' @export
+#' @examplesIf diglot_available()
+#' data <- shapes(60, seed = 1, size = 32)
+#' fit <- image_captioner(
+#'   captions ~ image, data,
+#'   hidden = 32, epochs = 2, validation = 0.2, seed = 1
+#' )
+#' plot(fit)
+#' plot(fit, data, n = 4)
+#' plot(fit, data[1, ], attention = TRUE)
+plot.diglot_captioner <- function(x, newdata = NULL, n = 9, beams = 5, attention = FALSE,
+                                  columns = NULL, ...) {
+  env <- rlang::current_env()
+  if (is.null(newdata)) {
+    plot_history(x, ..., call = env)
+    return(invisible(x))
+  }
+  images <- newdata_images(x, newdata, "newdata", env)
+  count <- image_count(images)
+  check_number(n, "n", env)
+  if (n < 1 || count == 0L) {
+    abort_diglot("There is nothing to plot: `newdata` or `n` is 0.", call = env)
+  }
+  if (attention) {
+    check_attention(x, count, env)
+    draw_attention(x, images, beams, columns, ..., call = env)
+  } else {
+    images <- first_images(images, min(n, count))
+    texts <- predict(x, images, beams = beams, ...)$.pred_caption
+    pictures <- call_bridge(
+      "pictures", live_model(x, env), image_payload(images, "newdata", env), FALSE,
+      call = env
+    )
+    draw_pictures(pictures, below = texts, columns = columns)
+  }
+  invisible(x)
+}
+
+#' @rdname plot.diglot_captioner
+#' @exportS3Method ggplot2::autoplot
+autoplot.diglot_captioner <- function(object, ...) {
+  rlang::check_installed("ggplot2", "to draw this plot.")
+  history_plot(object$history)
+}
+
+check_attention <- function(x, count, call) {
+  if (x$decoder$heads == 0L) {
+    abort_diglot("This fit has no attention: it was made with `attention = FALSE`.", call = call)
+  }
+  if (count != 1L) {
+    abort_diglot(
+      sprintf("`attention = TRUE` is for one image, such as newdata[1, ]; there are %d.", count),
+      call = call
+    )
+  }
+}
+
+first_images <- function(images, n) {
+  if (is.null(dim(images)) || is.list(images)) {
+    return(images[seq_len(n)])
+  }
+  at <- c(list(images, seq_len(n)), rep(list(TRUE), length(dim(images)) - 1L), drop = FALSE)
+  do.call(`[`, at)
+}
+
+draw_attention <- function(x, images, beams, columns, ..., call) {
+  best <- predict(x, images, beams = beams, type = "all", ...)[1L, ]
+  words <- best$.words[[1L]]
+  looks <- best$.attention[[1L]]
+  picture <- call_bridge(
+    "pictures", live_model(x, call), image_payload(images, "newdata", call), TRUE,
+    call = call
+  )
+  draw_pictures(
+    rep(picture, length(words) + 1L),
+    above = c("(image)", words),
+    veils = c(list(NULL), lapply(seq_along(words), function(i) veil(looks[i, , ], picture[[1L]]))),
+    columns = columns
+  )
+}
+
+# Lets through what was looked at most. It has no hue, so that colours stay as they are and everyone
+# sees the same: it is black, or white where the picture is dark.
+veil <- function(attention, picture) {
+  attention <- as.matrix(attention)
+  share <- attention / max(attention, .Machine$double.xmin)
+  grey <- if (mean(picture) < 0.4) 1 else 0
+  array(grDevices::rgb(grey, grey, grey, 0.8 * (1 - share)), dim(attention))
+}
+
+# Panels of the same size: each a picture (height, width, 3) with a text above it or below it.
+draw_pictures <- function(pictures, below = NULL, above = NULL, veils = NULL, columns = NULL) {
+  size <- graphics::par("din")
+  count <- length(pictures)
+  columns <- min(count, columns %||% ceiling(sqrt(count * size[1L] / size[2L])))
+  old <- graphics::par(
+    mfrow = c(ceiling(count / columns), columns), mar = rep(0.2, 4L), oma = rep(0, 4L),
+    xaxs = "i", yaxs = "i"
+  )
+  on.exit(graphics::par(old))
+  graphics::par(cex = 1) # which mfrow has changed
+  for (i in seq_len(count)) {
+    graphics::plot.new()
+    panel <- graphics::par("pin") # inches are the coordinates from here on
+    graphics::plot.window(c(0, panel[1L]), c(0, panel[2L]))
+    if (i == 1L) {
+      fitted <- fit_texts(below %||% above, panel)
+    }
+    room <- c(panel[1L], panel[2L] - fitted$height)
+    bottom <- if (is.null(below)) 0 else fitted$height
+    draw_picture(pictures[[i]], room, bottom, veils[[i]])
+    top <- if (is.null(below)) panel[2L] else fitted$height
+    graphics::text(
+      panel[1L] / 2, top - fitted$line * seq_along(fitted$lines[[i]]) + fitted$line / 4,
+      fitted$lines[[i]],
+      cex = fitted$cex
+    )
+  }
+}
+
+# As large as its room allows, in the middle; single pixels stay sharp.
+draw_picture <- function(picture, room, bottom, veil = NULL) {
+  scale <- min(room[1L] / ncol(picture), room[2L] / nrow(picture))
+  half <- scale * c(ncol(picture), nrow(picture)) / 2
+  middle <- c(room[1L] / 2, bottom + room[2L] / 2)
+  corners <- c(middle - half, middle + half)
+  place <- function(raster, interpolate) {
+    graphics::rasterImage(
+      raster, corners[1L], corners[2L], corners[3L], corners[4L],
+      interpolate = interpolate
+    )
+  }
+  place(grDevices::as.raster(picture), FALSE)
+  if (!is.null(veil)) {
+    place(grDevices::as.raster(veil), TRUE)
+  }
+}
+
+# Texts broken into lines that are not wider than a panel, in the largest of some sizes at which the
+# longest takes less than half of its height.
+fit_texts <- function(texts, panel) {
+  for (cex in c(0.9, 0.8, 0.7, 0.6, 0.5)) {
+    lines <- lapply(texts, broken_lines, width = panel[1L], cex = cex)
+    line <- 1.7 * graphics::strheight("M", "inches", cex = cex)
+    height <- line * (max(lengths(lines)) + 0.5)
+    if (height < panel[2L] / 2) {
+      break
+    }
+  }
+  list(lines = lines, line = line, height = height, cex = cex)
+}
+
+broken_lines <- function(text, width, cex) {
+  lines <- character()
+  for (word in strsplit(text, " ", fixed = TRUE)[[1L]]) {
+    longer <- paste(c(lines[length(lines)], word), collapse = " ")
+    fits <- length(lines) > 0L && graphics::strwidth(longer, "inches", cex = cex) <= width
+    lines <- if (fits) c(lines[-length(lines)], longer) else c(lines, word)
+  }
+  lines
 }

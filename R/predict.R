@@ -59,6 +59,124 @@ prob_columns <- function(object, prob) {
   tibble::as_tibble(columns, .name_repair = "minimal")
 }
 
+#' Caption images
+#'
+#' @section Search and chance:
+#' By default captions are searched for: beam search follows the `beams` most probable beginnings
+#' word by word. With `temperature` or `top_p` they are drawn at random instead, each word by its
+#' probability.
+#'
+#' @param object A fit, see [image_captioner()].
+#' @param newdata Images: a data frame with the column that the formula names, or whatever
+#'   [image_captioner()] takes as images.
+#' @param beams How many captions are followed at once; 1 takes the most probable word each time.
+#' @param type `"caption"` for the best caption of each image, `"all"` for all that were found,
+#'   with their probabilities and attention.
+#' @param length_penalty Scores are log-probabilities over `((5 + length) / 6) ^ length_penalty`
+#'   (Wu and others 2016, [arXiv:1609.08144](https://arxiv.org/abs/1609.08144)); 0 favours short
+#'   captions.
+#' @param max_length Most words of a caption; by default as many as the longest in training.
+#' @param temperature Draw words at random; below 1 the likely become likelier.
+#' @param top_p Draw from the most probable words that make up this share only (Holtzman and others
+#'   2020, [arXiv:1904.09751](https://arxiv.org/abs/1904.09751)).
+#' @param samples How many captions are drawn for each image.
+#' @param seed Of the draws; by default the fit's, so that they repeat.
+#' @param ... Not used.
+#' @return A tibble.
+#' - `"caption"`: one row an image, in their order, with the column `.pred_caption`; no rows for
+#'   no images.
+#' - `"all"`: one row a caption: `.row` (of the image) and `.rank` (1 is the best; for samples the
+#'   order in which they were drawn); `.pred_caption`; `.log_prob`, the natural logarithm of its
+#'   probability; `.score`, what beam search ranks by; `.ended`, `FALSE` where it was cut at
+#'   `max_length`; `.words`, a list of character vectors; and `.attention`, a list of arrays
+#'   (word, height, width) that say where the model looked for each word: shares of the encoder's
+#'   grid of cells. `NULL` in it for a fit without attention.
+#' @export
+#' @examplesIf diglot_available()
+#' data <- shapes(60, seed = 1, size = 32)
+#' fit <- image_captioner(captions ~ image, data, hidden = 32, epochs = 1, seed = 1)
+#' predict(fit, data[1:3, ])
+#' predict(fit, data[1:2, ], beams = 2, type = "all")
+#' predict(fit, data[1, ], type = "all", temperature = 1, samples = 3)
+predict.diglot_captioner <- function(object, newdata, beams = 5, type = c("caption", "all"),
+                                     length_penalty = 1, max_length = NULL, temperature = NULL,
+                                     top_p = 1, samples = 1, seed = NULL, ...) {
+  rlang::check_dots_empty()
+  env <- rlang::current_env()
+  type <- check_type(type, c("caption", "all"), env)
+  check_newdata(missing(newdata), env, "caption")
+  options <- caption_options(
+    list(
+      beams = beams, length_penalty = length_penalty, max_length = max_length,
+      temperature = temperature, top_p = top_p, samples = samples, seed = seed
+    ),
+    env
+  )
+  images <- newdata_images(object, newdata, "newdata", env)
+  if (image_count(images) == 0L) {
+    return(if (type == "all") no_captions() else tibble::tibble(.pred_caption = character()))
+  }
+  payload <- image_payload(images, "newdata", env)
+  live <- live_model(object, env)
+  if (type == "caption") {
+    return(tibble::tibble(
+      .pred_caption = text_from(call_bridge("caption", live, payload, options, call = env))
+    ))
+  }
+  caption_table(call_bridge("all_captions", live, payload, options, call = env))
+}
+
+# How captions are made, as the bridge takes it: what is NULL is left to Python.
+caption_options <- function(options, call) {
+  options <- options[!vapply(options, is.null, NA)]
+  for (name in names(options)) {
+    check_number(options[[name]], name, call, "number")
+  }
+  for (name in intersect(c("beams", "samples", "max_length"), names(options))) {
+    if (options[[name]] < 1) {
+      abort_diglot(
+        sprintf("`%s` must be a whole number from 1, not %s.", name, format(options[[name]])),
+        call = call
+      )
+    }
+  }
+  lapply(options, whole)
+}
+
+caption_table <- function(answer) {
+  counts <- as.integer(answer$counts)
+  words <- split_lists(answer$words)
+  tibble::tibble(
+    .row = rep(seq_along(counts), counts),
+    .rank = sequence(counts),
+    .pred_caption = text_from(answer$text),
+    .log_prob = as.vector(answer$log_prob),
+    .score = as.vector(answer$score),
+    .ended = as.vector(answer$ended),
+    .words = words,
+    .attention = split_attention(answer$attention, lengths(words))
+  )
+}
+
+no_captions <- function() {
+  tibble::tibble(
+    .row = integer(), .rank = integer(), .pred_caption = character(), .log_prob = numeric(),
+    .score = numeric(), .ended = logical(), .words = list(), .attention = list()
+  )
+}
+
+# Each caption's part of the one array (words of all captions, height, width).
+split_attention <- function(attention, counts) {
+  if (is.null(attention)) {
+    return(vector("list", length(counts)))
+  }
+  ends <- cumsum(counts)
+  Map(
+    function(end, count) attention[end - count + seq_len(count), , , drop = FALSE],
+    ends, counts
+  )
+}
+
 # The images of new data: through the fit's formula where it has one.
 newdata_images <- function(object, newdata, what, call) {
   image <- object$terms$image
@@ -72,15 +190,15 @@ newdata_images <- function(object, newdata, what, call) {
   image_column(formula_value(image, newdata, globalenv(), what, call), what, call)
 }
 
-# Their labels: given, or the formula's other side.
-newdata_labels <- function(object, newdata, y, what, call) {
+# Their labels, or whatever is learned: given, or the formula's other side.
+newdata_labels <- function(object, newdata, y, what, call, learned = "labels") {
   if (!is.null(y)) {
     return(y)
   }
   outcome <- object$terms$outcome
   if (!is.data.frame(newdata) || is.null(outcome)) {
     abort_diglot(
-      sprintf("The labels of `%s` are missing: give them too.", what),
+      sprintf("The %s of `%s` are missing: give them too.", learned, what),
       call = call
     )
   }

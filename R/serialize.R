@@ -1,6 +1,6 @@
 # Model files, and the live model behind a fit.
 
-#' Save and load a classifier
+#' Save and load a model
 #'
 #' A model file serves both languages: what R saves, `diglot.load()` reads in Python, and what
 #' `.save()` wrote there, `load_model()` reads here. It is one safetensors file, without code in
@@ -10,9 +10,9 @@
 #' model file as bytes. `load_model()` gives a fit without a formula, so that data frames must have
 #' a column `image` (or one column only).
 #'
-#' @param fit A fit, see [image_classifier()].
+#' @param fit A fit, see [image_classifier()] and [image_captioner()].
 #' @param path The file, usually `*.safetensors`.
-#' @return `save_model()`: `path`, invisibly. `load_model()`: a fit.
+#' @return `save_model()`: `path`, invisibly. `load_model()`: a fit of the kind that was saved.
 #' @export
 #' @examplesIf diglot_available()
 #' digits <- example_images("digits")
@@ -23,7 +23,7 @@
 #' fingerprint(again) == fingerprint(fit)
 save_model <- function(fit, path) {
   env <- rlang::current_env()
-  check_fit(fit, env)
+  check_fit(fit, env, "diglot_model")
   path <- check_path(path, env)
   folder <- dirname(path)
   if (!dir.exists(folder)) {
@@ -53,7 +53,11 @@ save_model <- function(fit, path) {
 load_model <- function(path) {
   env <- rlang::current_env()
   answer <- call_bridge("load", enc2utf8(path.expand(check_path(path, env))), call = env)
-  new_fit(answer, ordered = answer$description$ordered)
+  if (identical(answer$description$kind, "captioner")) {
+    new_captioner(answer)
+  } else {
+    new_fit(answer, ordered = answer$description$ordered)
+  }
 }
 
 check_path <- function(path, call) {

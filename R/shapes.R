@@ -83,9 +83,9 @@ check_shapes <- function(captions, data) {
   ))
 }
 
-check_number <- function(x, name, call) {
+check_number <- function(x, name, call, what = "whole number") {
   if (!is.numeric(x) || length(x) != 1L || is.na(x)) {
-    abort_diglot(sprintf("`%s` must be one whole number.", name), call = call)
+    abort_diglot(sprintf("`%s` must be one %s.", name, what), call = call)
   }
 }
 

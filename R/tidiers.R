@@ -41,15 +41,20 @@ tidy.image_classifier <- function(x, ...) {
 #' @export
 glance.image_classifier <- function(x, ...) {
   rlang::check_dots_empty()
+  glance_row(
+    x,
+    network = x$network$name,
+    parameters = x$network$parameters,
+    classes = length(x$levels),
+    images = x$images
+  )
+}
+
+# What each kind of fit has to say in `...`, and what is the same for all.
+glance_row <- function(x, ...) {
   last <- if (nrow(x$history) > 0L) x$history[nrow(x$history), history_measures(x$history)]
   tibble::add_column(
-    tibble::tibble(
-      network = x$network$name,
-      parameters = x$network$parameters,
-      classes = length(x$levels),
-      images = x$images,
-      epochs = nrow(x$history)
-    ),
+    tibble::tibble(..., epochs = nrow(x$history)),
     !!!last,
     seconds = training_seconds(x),
     device = x$device,
@@ -74,11 +79,68 @@ augment.image_classifier <- function(x, newdata, ...) {
   tibble::new_tibble(columns, nrow = nrow(prob))
 }
 
-#' The fingerprint of a fitted classifier
+#' Tidy tables of a fitted captioner
+#'
+#' `tidy()` gives the training history, `glance()` one row on the whole fit, and `augment()` the
+#' captions beside the data.
+#'
+#' @param x A fit, see [image_captioner()].
+#' @param newdata A data frame with images, or images, see [predict()][predict.diglot_captioner].
+#' @param ... For `augment()`: passed on to [predict()][predict.diglot_captioner], such as `beams`.
+#' @return A tibble.
+#' - `tidy()`: one row an epoch: `epoch`, `loss` (per word); with validation data `val_loss`, and
+#'   `val_bleu_4`, `val_rouge_l` and `val_cider_d` of generated captions; with `self_critical`
+#'   epochs `reward`, the CIDEr-D of the captions that were drawn; then `learning_rate`, `seconds`
+#'   and `images_per_second`.
+#' - `glance()`: one row: `encoder`, `decoder`, `parameters`, `words` (of the vocabulary),
+#'   `captions` (that it was trained on), `epochs`, the measures of the last epoch, `seconds` in
+#'   all, `device`, `seed` and `fingerprint`.
+#' - `augment()`: the columns of `newdata`, then `.pred_caption`; the latter alone where `newdata`
+#'   is no data frame.
+#' @export
+#' @examplesIf diglot_available()
+#' data <- shapes(60, seed = 1, size = 32)
+#' fit <- image_captioner(captions ~ image, data, hidden = 32, epochs = 1, seed = 1)
+#' tidy(fit)
+#' glance(fit)
+#' augment(fit, data[1:3, ])
+tidy.diglot_captioner <- function(x, ...) {
+  rlang::check_dots_empty()
+  x$history
+}
+
+#' @rdname tidy.diglot_captioner
+#' @export
+glance.diglot_captioner <- function(x, ...) {
+  rlang::check_dots_empty()
+  glance_row(
+    x,
+    encoder = x$network$name,
+    decoder = x$decoder$cell,
+    parameters = x$network$parameters,
+    words = length(x$words),
+    captions = x$captions
+  )
+}
+
+#' @rdname tidy.diglot_captioner
+#' @export
+augment.diglot_captioner <- function(x, newdata, ...) {
+  env <- rlang::current_env()
+  check_newdata(missing(newdata), env, "caption")
+  columns <- predict(x, newdata, type = "caption", ...)
+  if (is.data.frame(newdata)) {
+    columns <- c(as.list(newdata), columns)
+  }
+  tibble::new_tibble(as.list(columns), nrow = length(columns$.pred_caption))
+}
+
+#' The fingerprint of a fit
 #'
 #' The SHA-256 of its weights, as in Python: two fits with the same fingerprint compute the same.
 #'
-#' @param x A fit, see [image_classifier()], or a network, see [pretrained()].
+#' @param x A fit, see [image_classifier()] and [image_captioner()], or a network, see
+#'   [pretrained()].
 #' @param ... Not used.
 #' @return A string of 64 hexadecimal digits.
 #' @export
@@ -94,51 +156,97 @@ fingerprint <- function(x, ...) {
 
 #' @export
 fingerprint.default <- function(x, ...) {
-  check_fit(x, rlang::current_env())
+  check_fit(x, rlang::current_env(), "diglot_model")
 }
 
 #' @export
-fingerprint.image_classifier <- function(x, ...) {
+fingerprint.diglot_model <- function(x, ...) {
   x$fingerprint
 }
 
 #' @export
-print.image_classifier <- function(x, ...) {
+print.diglot_model <- function(x, ...) {
   writeLines(fit_lines(x))
   invisible(x)
 }
 
 fit_lines <- function(x) {
-  spec <- x$network
   n <- nrow(x$history)
+  words <- fit_words(x)
   c(
-    "Image classifier",
+    words$title,
     if (!is.null(x$call)) {
       paste0("  ", deparse(x$call, width.cutoff = 75L, nlines = 3L))
     },
     "",
     "Model",
-    line("network", sprintf(
-      "%s for images of %d x %d x %d, %s parameters", spec$name, spec$height, spec$width,
-      spec$channels, format(spec$parameters, big.mark = ",")
-    )),
-    line("classes", level_list(x)),
+    words$model,
     line("device", sprintf("%s, seed %s", x$device, format(x$seed, scientific = FALSE))),
     line("fingerprint", paste0(substr(x$fingerprint, 1L, 16L), "...")),
-    if (length(x$lineage) > 0L) c("", "Fine-tuned", card_lines(x$lineage)),
+    if (length(x$lineage) > 0L) c("", words$lineage, card_lines(x$lineage)),
     "",
     "Training",
-    line("images", if (is.na(x$images)) "unknown" else format(x$images, big.mark = ",")),
+    words$data,
     line("time", sprintf(
       "%d epoch%s in %s", n, if (n == 1L) "" else "s", format_seconds(training_seconds(x))
     )),
     if (n > 0L) {
-      measures <- history_measures(x$history)
-      last <- vapply(x$history[n, measures], format, "", digits = 4L)
-      line(if (n == 1L) "result" else "last epoch", paste(measures, last, collapse = ", "))
+      last <- Filter(Negate(is.na), unlist(x$history[n, history_measures(x$history)]))
+      shown <- vapply(last, format, "", digits = 4L)
+      line(if (n == 1L) "result" else "last epoch", paste(names(last), shown, collapse = ", "))
     }
   )
 }
+
+# What each kind of fit says of itself.
+fit_words <- function(x) {
+  UseMethod("fit_words")
+}
+
+fit_words.image_classifier <- function(x) {
+  list(
+    title = "Image classifier",
+    model = c(
+      line("network", sprintf(
+        "%s, %s parameters", network_words(x$network), counted(x$network$parameters)
+      )),
+      line("classes", level_list(x))
+    ),
+    lineage = "Fine-tuned",
+    data = line("images", if (is.na(x$images)) "unknown" else counted(x$images))
+  )
+}
+
+fit_words.diglot_captioner <- function(x) {
+  decoder <- x$decoder
+  layers <- if (decoder$layers == 1L) "" else sprintf("%d layers of ", decoder$layers)
+  looks <- if (decoder$heads == 0L) "no attention" else sprintf("attention, %d heads", decoder$heads)
+  list(
+    title = "Image captioner",
+    model = c(
+      line("encoder", network_words(x$network)),
+      line("decoder", sprintf(
+        "%s, %s%d units, %s", toupper(decoder$cell), layers, decoder$hidden, looks
+      )),
+      line("words", sprintf("%s, at most %d a caption", counted(length(x$words)), x$longest)),
+      line("parameters", counted(x$network$parameters))
+    ),
+    lineage = "Encoder",
+    data = line("captions", if (is.na(x$captions)) {
+      "unknown"
+    } else {
+      sprintf("%s in %s rows", counted(x$captions), counted(x$rows))
+    })
+  )
+}
+
+network_words <- function(spec) {
+  sprintf(
+    "%s for images of %d x %d x %d", spec$name, spec$height, spec$width, spec$channels
+  )
+}
+
+counted <- function(n) format(n, big.mark = ",")
 
 line <- function(name, text) sprintf("  %-12s%s", name, text)
 
@@ -171,9 +279,9 @@ history_measures <- function(history) {
   setdiff(names(history)[numeric], aside)
 }
 
-#' Summarise a fitted classifier
+#' Summarise a fit
 #'
-#' @param object A fit, see [image_classifier()].
+#' @param object A fit, see [image_classifier()] and [image_captioner()].
 #' @param ... Not used.
 #' @return An object that prints the fit, its settings, the layers of its network with their
 #'   parameters and multiply-adds, and the last epochs of its history.
@@ -182,13 +290,13 @@ history_measures <- function(history) {
 #' digits <- example_images("digits")
 #' fit <- image_classifier(label ~ image, digits[1:200, ], epochs = 1, seed = 1)
 #' summary(fit)
-summary.image_classifier <- function(object, ...) {
+summary.diglot_model <- function(object, ...) {
   rlang::check_dots_empty()
   env <- rlang::current_env()
   text <- call_bridge("summary", live_model(object, env), call = env)
   structure(
     list(fit = object, layers = text, history = object$history),
-    class = "summary.image_classifier"
+    class = "summary.diglot_model"
   )
 }
 
@@ -197,7 +305,7 @@ setting_text <- function(value) {
 }
 
 #' @export
-print.summary.image_classifier <- function(x, ...) {
+print.summary.diglot_model <- function(x, ...) {
   settings <- x$fit$settings
   writeLines(c(
     fit_lines(x$fit),

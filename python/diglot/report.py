@@ -454,25 +454,45 @@ def _figure(
     )
 
 
-def _thumbnail(image: np.ndarray) -> tuple[str, bool]:
-    """Give an image as the address of its own PNG, and whether it shows its single pixels."""
+def picture(image: np.ndarray) -> Image.Image:
+    """Return an image of any kind as one that a screen can show.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, channels)
+        uint8, uint16 or float32. Numbers from 0 to 1 are shares of white, else their range is;
+        of more than three channels the first three are shown.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Of mode "L" or "RGB".
+
+    Examples
+    --------
+    >>> picture(np.zeros((2, 3, 5), "float32")).mode
+    'RGB'
+    """
     if image.dtype == np.uint16:
         pixels = (image >> 8).astype("uint8")
     elif image.dtype == np.uint8:
         pixels = image
     else:
         low, high = float(image.min()), float(image.max())
-        # Numbers of any range: from 0 to 1 they are shares of white, else their range is.
         low, high = (0.0, 1.0) if low >= 0 and 0.5 <= high <= 1 else (low, high)
         share = (image.astype(float) - low) / ((high - low) or 1.0)
         pixels = (255 * share).round().astype("uint8")
-    # More channels than a screen has: the first ones.
     pixels = pixels[:, :, :3] if pixels.shape[2] >= 3 else pixels[:, :, 0]
-    picture = Image.fromarray(np.ascontiguousarray(pixels))
-    small = max(picture.size) <= _PIXELS
-    picture.thumbnail((2 * _PIXELS, 2 * _PIXELS))
+    return Image.fromarray(np.ascontiguousarray(pixels))
+
+
+def _thumbnail(image: np.ndarray) -> tuple[str, bool]:
+    """Give an image as the address of its own PNG, and whether it shows its single pixels."""
+    shown = picture(image)
+    small = max(shown.size) <= _PIXELS
+    shown.thumbnail((2 * _PIXELS, 2 * _PIXELS))
     stream = io.BytesIO()
-    picture.save(stream, "PNG", optimize=True)
+    shown.save(stream, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii"), small
 
 

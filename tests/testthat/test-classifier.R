@@ -12,10 +12,10 @@ test_that("settings have Python's names and defaults", {
 })
 
 test_that("settings are checked by name", {
-  expect_error(diglot:::classifier_settings(epoch = 3), "epochs", class = "diglot_error_input")
-  expect_error(diglot:::classifier_settings(3), "named", class = "diglot_error_input")
+  expect_error(diglot:::checked_settings(epoch = 3), "epochs", class = "diglot_error_input")
+  expect_error(diglot:::checked_settings(3), "named", class = "diglot_error_input")
   expect_error(
-    diglot:::classifier_settings(epochs = 3, epochs = 4), "twice",
+    diglot:::checked_settings(epochs = 3, epochs = 4), "twice",
     class = "diglot_error_input"
   )
   expect_error(

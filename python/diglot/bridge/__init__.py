@@ -5,20 +5,24 @@ border, for R would see only its text. Tables cross as columns, images as arrays
 as bytes. R checks its arguments before it calls (R/convert.R); rows count from 1 there.
 """
 
+from diglot.bridge.captioner import (
+    all_captions,
+    caption,
+    captioner_defaults,
+    evaluate_captions,
+    fit_captioner,
+    pictures,
+)
 from diglot.bridge.catalogue import network, networks, pretrained
 from diglot.bridge.classifier import (
     defaults,
-    describe,
     embed,
     evaluate,
     find_learning_rate,
     fine_tune,
     fit,
-    load,
     predict_proba,
     report,
-    revive,
-    summary,
     update,
 )
 from diglot.bridge.data import (
@@ -29,9 +33,13 @@ from diglot.bridge.data import (
     read_images,
     shapes,
 )
+from diglot.bridge.models import describe, load, revive, summary
 from diglot.bridge.setup import check_setup, devices, has_engine
 
 __all__ = [
+    "all_captions",
+    "caption",
+    "captioner_defaults",
     "check_setup",
     "check_shapes",
     "defaults",
@@ -39,14 +47,17 @@ __all__ = [
     "devices",
     "embed",
     "evaluate",
+    "evaluate_captions",
     "example_images",
     "find_learning_rate",
     "fine_tune",
     "fit",
+    "fit_captioner",
     "has_engine",
     "load",
     "network",
     "networks",
+    "pictures",
     "predict_proba",
     "pretrained",
     "read_captions",

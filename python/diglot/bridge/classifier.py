@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 import diglot
-from diglot.bridge import plain, received
+from diglot.bridge import fitted, plain, received
 from diglot.bridge.answers import answered
-from diglot.bridge.setup import versions_of_core
 from diglot.graph import Graph
 
 
@@ -94,41 +92,21 @@ def find_learning_rate(
 
 
 def _trained(model: Any) -> dict[str, Any]:
-    # An R function outlives its call no longer than R wants: the model must not keep it.
-    model.set_params(callbacks=None, verbose=False)
-    return {"model": model, "description": _description(model)}
+    return fitted.trained(model, description(model))
 
 
-def _description(model: Any) -> dict[str, Any]:
-    """Return what R keeps of a fitted model beside its bytes."""
+def description(model: Any) -> dict[str, Any]:
+    """Return what R keeps of a fitted classifier beside its live self."""
     from diglot.classifier.lineage import lineage
 
-    graph = model.network_
     classes = list(model.classes_)
     return {
-        "model": bytearray(model.to_bytes()),
+        **fitted.description(model),
+        "kind": "classifier",
         "levels": [plain.level_text(c) for c in classes],
         "type": _class_type(classes),
         "ordered": bool(model.ordered_),
-        "history": plain.table(model.history_),
-        "seed": plain.count(model.seed_),
-        "device": str(model.device_),
-        "network": {
-            "name": graph.name,
-            "parameters": plain.count(graph.parameter_count),
-            "height": graph.input.height,
-            "width": graph.input.width,
-            "channels": graph.input.channels,
-        },
         "lineage": lineage(model),
-        "settings": {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in model.get_params(deep=False).items()
-            if isinstance(value, (bool, int, float, str, tuple, list))
-            and name not in ("verbose", "callbacks")
-        },
-        "versions": versions_of_core(),
-        "fingerprint": model.fingerprint(),
     }
 
 
@@ -170,25 +148,6 @@ def _known(model: Any, codes: Any) -> np.ndarray:
 
 
 @answered
-def describe(model: Any) -> dict[str, Any]:
-    """Describe a live model, see `fit`."""
-    return _trained(model)
-
-
-@answered
-def load(path: str) -> dict[str, Any]:
-    """Load a model file."""
-    model = diglot.load(path)
-    return {"model": model, "description": _description(model)}
-
-
-@answered
-def revive(data: bytes) -> Any:
-    """Return the live model of a file's bytes."""
-    return diglot.loads(bytes(data))
-
-
-@answered
 def predict_proba(model: Any, images: Mapping[str, Any]) -> np.ndarray:
     """Return the probabilities, a row an image, a column a class."""
     return np.asfortranarray(model.predict_proba(received.images(images)), dtype=np.float64)
@@ -215,12 +174,6 @@ def evaluate(model: Any, images: Mapping[str, Any], codes: Any) -> dict[str, Any
 
 
 @answered
-def summary(model: Any) -> str:
-    """Return a network's table of layers as text; R writes the rest of a summary itself."""
-    return Graph.__str__(getattr(model, "network_", model))
-
-
-@answered
 def report(model: Any, images: Mapping[str, Any], codes: Any, path: str) -> str:
     """Write the HTML report, return its path."""
     from diglot.report import report as write_report
@@ -231,5 +184,4 @@ def report(model: Any, images: Mapping[str, Any], codes: Any, path: str) -> str:
 @answered
 def defaults() -> dict[str, Any]:
     """Return the settings of `ImageClassifier` and their defaults, which R's must equal."""
-    signature = inspect.signature(diglot.ImageClassifier.__init__)
-    return {n: p.default for n, p in signature.parameters.items() if n != "self"}
+    return fitted.defaults(diglot.ImageClassifier.__init__)

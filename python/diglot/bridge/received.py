@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,15 @@ _WHOLE = (
     "size",
     "channels",
     "views",
+    "layers",
+    "hidden",
+    "embedding",
+    "heads",
+    "min_count",
+    "max_words",
+    "max_length",
     "epochs",
+    "self_critical",
     "batch_size",
     "warmup_epochs",
     "patience",
@@ -94,12 +103,14 @@ def numbers(values: Any) -> np.ndarray | None:
     return None if values is None else np.array(values, dtype=np.float64)
 
 
+def _counted(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Mend the settings that count something. R sends [] for none."""
+    return {name: whole(value) if name in _WHOLE else value for name, value in dict(given).items()}
+
+
 def settings(given: Mapping[str, Any], classes: Sequence[Any]) -> dict[str, Any]:
     """Mend what R cannot say: whole numbers, tuples, dictionaries with keys that are no text."""
-    mended = dict(given)
-    for name in _WHOLE:
-        if name in mended:
-            mended[name] = whole(mended[name])
+    mended = _counted(given)
     weight = mended.get("class_weight")
     if isinstance(weight, Mapping):
         by_level = {plain.level_text(value): value for value in classes}
@@ -109,6 +120,30 @@ def settings(given: Mapping[str, Any], classes: Sequence[Any]) -> dict[str, Any]
     if isinstance(mended.get("train"), str) and mended["train"] not in _TRAIN:
         mended["train"] = [mended["train"]]  # R cannot tell one text from a list of one
     return mended
+
+
+def captioner_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Mend the settings of a captioner; a fitted model as its encoder stands for its network."""
+    mended = _counted(given)
+    encoder = mended.get("encoder")
+    if isinstance(encoder, Mapping):
+        mended["encoder"] = built(encoder)
+    elif hasattr(encoder, "network_"):
+        mended["encoder"] = encoder.network_
+    return mended
+
+
+def texts(payload: Mapping[str, Any]) -> list[list[str]]:
+    """Return the texts of each image, which came as one list beside how many each has.
+
+    Examples
+    --------
+    >>> texts({"values": ["a", "b", "c"], "lengths": [2, 1]})
+    [['a', 'b'], ['c']]
+    """
+    values = [str(value) for value in payload["values"]]
+    ends = np.cumsum([0, *payload["lengths"]]).tolist()
+    return [values[start:end] for start, end in pairwise(ends)]
 
 
 def whole(value: Any) -> Any:

@@ -1,0 +1,40 @@
+"""Fitted models of any kind: described, loaded, revived."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import diglot
+from diglot.bridge import captioner, classifier, fitted
+from diglot.bridge.answers import answered
+from diglot.graph import Graph
+
+
+def _description(model: Any) -> dict[str, Any]:
+    kind = captioner if isinstance(model, diglot.ImageCaptioner) else classifier
+    return kind.description(model)
+
+
+@answered
+def describe(model: Any) -> dict[str, Any]:
+    """Describe a live model, as fits do."""
+    return fitted.trained(model, _description(model))
+
+
+@answered
+def load(path: str) -> dict[str, Any]:
+    """Load a model file."""
+    model = diglot.load(path)
+    return {"model": model, "description": _description(model)}
+
+
+@answered
+def revive(data: bytes) -> Any:
+    """Return the live model of a file's bytes."""
+    return diglot.loads(bytes(data))
+
+
+@answered
+def summary(model: Any) -> str:
+    """Return a network's table of layers as text; R writes the rest of a summary itself."""
+    return Graph.__str__(getattr(model, "network_", model))
