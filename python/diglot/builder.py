@@ -227,7 +227,7 @@ def _first_values(parameter: Parameter, seed: int) -> np.ndarray:
         return _rotations(generator, shape).astype(np.float32)
     if found := re.fullmatch(r"normal ([0-9.e-]+)", parameter.init):
         spread = _number(found[1])
-        if spread is not None:
+        if spread is not None and spread >= 0:
             return generator.normal(0, spread, shape).astype(np.float32)
     if found := re.fullmatch(r"waves (\d{1,4})x(\d{1,4})\+(\d)", parameter.init):
         height, width, before = map(int, found.groups())

@@ -391,15 +391,18 @@ class Graph:
             rule, count = OPERATORS[node.op], _data_inputs(node)
             data = [shapes[i][o] for i, o in node.inputs[:count]]
             mine = [self.nodes[i].name for i, _ in node.inputs if self.nodes[i].name in parameters]
+            output = shapes[index][0]
+            macs = rule.macs(Attrs(node.attrs), data, output)
             rows.append(
                 {
                     "layer": node.name,
                     "operator": node.op,
-                    "output": shapes[index][0][1:],
+                    "output": output[1:],
                     "parameters": sum(
                         parameters[n].size for n in mine if not parameters[n].auxiliary
                     ),
-                    "multiply_adds": rule.macs(Attrs(node.attrs), data, shapes[index][0]),
+                    # The first axis need not be the batch: heads or captions may be in it, too.
+                    "multiply_adds": macs * (output[0] if output else 1) // BATCH,
                 }
             )
         return rows
@@ -546,6 +549,14 @@ class Graph:
         head = {p.name for p in other.parameters.values() if p.layer == node.name}
         kept = {n: w for n, w in self.weights.items() if n not in head}
         return replace(other, weights=_fitting(kept, other.parameters))
+
+    def renamed(self, names: Mapping[str, str]) -> Graph:
+        """Return the network with other names for some of its layers and parameters."""
+        new = {old: name for old, name in names.items() if old not in self.inputs}
+        nodes = tuple(replace(node, name=new.get(node.name, node.name)) for node in self.nodes)
+        weights = self.weights and {new.get(n, n): w for n, w in self.weights.items()}
+        features = new.get(self.features, self.features)
+        return replace(self, nodes=nodes, weights=weights, features=features)
 
     def up_to(self, layer: str) -> Graph:
         """Return the part of the network that computes ``layer``'s output."""

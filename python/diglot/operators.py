@@ -39,7 +39,8 @@ class Operator:
     """The rules of one operator.
 
     ``shapes(attrs, inputs)`` gives the outputs' shapes from the data inputs' shapes,
-    ``slots(attrs, inputs)`` the parameters it takes after them, ``macs`` the multiply-adds.
+    ``slots(attrs, inputs)`` the parameters it takes after them, ``macs`` the multiply-adds of
+    one entry of its output's first axis.
     ``data_inputs`` is how many inputs are data (None: all).
     """
 
@@ -681,7 +682,7 @@ def _rnn(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
 def _rnn_macs(attrs: Attrs, inputs: Sequence[Shape], output: Shape) -> int:
     biases = 2 * _GATES[attrs["mode"]] * attrs.whole("state_size") * attrs.whole("num_layers")
     ways = 2 if attrs.flag("bidirectional") else 1
-    return inputs[0][0] * (_rnn_size(attrs, inputs[0][-1]) - biases * ways)
+    return inputs[0][1] * (_rnn_size(attrs, inputs[0][-1]) - biases * ways)
 
 
 # ---- the table

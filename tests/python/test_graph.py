@@ -409,7 +409,173 @@ def test_a_damaged_description_is_refused():
             Graph.from_dict(nothing)
 
 
+def several_inputs():
+    b = Builder(InputSpec(2, 3, 1))
+    words, times = b.input("words", (5,)), b.input("times", ())
+    x = b.add("Embedding", words, name="embedding", input_dim=7, output_dim=6)
+    x = b.add("mean", x, name="mean", axis=1)
+    x = b.add("elemwise_add", x, b.add("Flatten", b.data, name="flat"), name="both")
+    return b.graph("several", x, b.add("negative", times, name="minus"))
+
+
+def test_inputs_beside_images_are_kept_in_the_file():
+    graph = several_inputs()
+    again = Graph.from_dict(json.loads(json.dumps(graph.to_dict())))
+    assert again.extra_inputs == graph.extra_inputs == {"words": (5,), "times": ()}
+    assert again.inputs == ["data", "words", "times"]
+    assert again.parameters == graph.parameters
+    assert again.output_shapes == graph.output_shapes
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        [],
+        "words",
+        {"words": 5},
+        {"words": "5"},
+        {"words": [5.0], "times": []},
+        {"words": [True], "times": []},
+        {"words": [0], "times": []},
+        {"words": [-5], "times": []},
+        {"words": [2**40], "times": []},
+        {"words": [1] * 9, "times": []},
+        {"words": [[5]], "times": []},
+        {"words": None, "times": []},
+        {"words": [5, 5], "times": []},  # which cannot be added to the image
+        {"words": [5]},
+        {},
+        None,
+    ],
+    ids=str,
+)
+def test_damaged_inputs_are_refused(inputs):
+    with pytest.raises(ModelFileError):
+        Graph.from_dict({**several_inputs().to_dict(), "inputs": inputs})
+
+
+# ---- parts that are used again
+
+
+def test_a_parameter_is_shared(mx):
+    b = Builder(InputSpec(1, 1, 1), images=False)
+    words = b.input("words", (4,))
+    table = b.parameter("table", (9, 5), init="normal 0.5")
+    x = b.add("Embedding", words, name="in", shared={"weight": table}, input_dim=9, output_dim=5)
+    y = b.add(
+        "FullyConnected", x, name="out", shared={"weight": table}, num_hidden=9, flatten=False
+    )
+    graph = b.graph("tied", y)
+    assert graph.inputs == ["words"]
+    assert {n: p.shape for n, p in graph.parameters.items()} == {"table": (9, 5), "out_bias": (9,)}
+    assert graph.parameter_count == 54
+    rng = np.random.default_rng(0)
+    weights = {n: rng.normal(size=p.shape).astype(np.float32) for n, p in graph.parameters.items()}
+    given = rng.integers(0, 9, (2, 4))
+    arrays = {n: mx.nd.array(a) for n, a in {**weights, "words": given}.items()}
+    bound = mx.sym.load_json(graph.to_json()).bind(mx.cpu(), args=arrays, grad_req="null")
+    want = weights["table"][given] @ weights["table"].T + weights["out_bias"]
+    assert np.allclose(bound.forward()[0].asnumpy(), want, atol=1e-5)
+    assert (
+        Graph.from_json(
+            graph.to_json().replace("words", "data"), graph.input, extra_inputs={"data": (4,)}
+        ).parameter_count
+        == 54
+    )
+
+
+def test_a_parameter_shared_in_two_shapes_is_refused():
+    b = Builder(InputSpec(1, 1, 1), images=False)
+    x, table = b.input("x", (4,)), b.parameter("table", (9, 5))
+    y = b.add("FullyConnected", x, name="out", shared={"weight": table}, num_hidden=9)
+    with pytest.raises(ModelFileError, match=r"'table'.*\(9, 5\).*\(9, 4\)"):
+        _ = b.graph("wrong", y).parameters
+
+
+def test_another_output_of_a_layer(mx):
+    b = Builder(InputSpec(4, 6, 2))
+    x = b.add("SliceChannel", b.data, name="halves", num_outputs=2, axis=3)
+    second = b.output(x, 1)
+    assert x.shape == second.shape == (2, 4, 3)
+    graph = b.graph("right", b.add("negative", second, name="minus"))
+    images = np.random.default_rng(0).normal(size=(2, 2, 4, 6)).astype(np.float32)
+    assert np.array_equal(forward(mx, graph, {}, images), -images[..., 3:])
+
+
+def test_a_layer_whose_second_output_is_used_is_no_cut():
+    b = Builder(InputSpec(4, 6, 2))
+    x = b.add("relu", b.data, name="relu")
+    x = b.add("SliceChannel", x, name="halves", num_outputs=2, axis=3)
+    x = b.add("elemwise_add", x, b.output(x, 1), name="sum")
+    graph = b.graph("halved", b.add("negative", x, name="minus"))
+    assert graph.cuts() == ["relu", "sum"]
+
+
 # ---- first values
+
+
+def free(name, shape, init):
+    b = Builder(InputSpec(1, 1, 1), images=False)
+    b.parameter(name, shape, init=init)
+    return initial_weights(b.graph("free", b.input("x", (1,))), 3)[name]
+
+
+@pytest.mark.parametrize("shape", [(12, 12), (48, 12), (30, 12)])
+def test_orthogonal_first_values_are_rotations(shape):
+    values = free("w", shape, "orthogonal").astype(np.float64)
+    assert values.shape == shape
+    for start in range(0, shape[0], 12):
+        block = values[start : start + 12]
+        assert np.allclose(block @ block.T, np.eye(len(block)), atol=1e-6)
+    if shape[0] == 48:
+        assert not np.allclose(values[:12], values[12:24])
+
+
+def test_rotations_are_even_over_all():
+    # Evenly distributed rotations have entries of mean 0 and variance 1 / side, also on the
+    # diagonal, where those of a QR decomposition alone are all of one sign.
+    many = np.stack([free(f"w{i}", (6, 6), "orthogonal") for i in range(300)])
+    assert np.abs(many.mean(axis=0)).max() < 5 / math.sqrt(6 * 300)
+    assert many.var(axis=0) == pytest.approx(1 / 6, rel=0.5)
+
+
+def test_normal_first_values_of_a_given_spread():
+    values = free("w", (300, 200), "normal 0.5")
+    assert values.std() == pytest.approx(0.5, rel=0.01)
+    assert abs(values.mean()) < 0.01
+    assert np.abs(values).max() > 1.5  # not cut
+
+
+@pytest.mark.parametrize(("height", "width", "before"), [(3, 5, 0), (4, 2, 1), (1, 7, 0)])
+def test_waves_follow_their_formula(height, width, before):
+    count, quarter = 8, 2
+    values = free("w", (1, before + height * width, count), f"waves {height}x{width}+{before}")
+    assert not values[0, :before].any()
+    for row in range(height):
+        for column in range(width):
+            want = []
+            for place, side in ((row, height), (column, width)):
+                position = (place + 0.5) / side
+                ends = 0.5, max(side / 2, 0.5)
+                speeds = [ends[0] * (ends[1] / ends[0]) ** (i / (quarter - 1)) for i in range(2)]
+                want += [math.sin(math.pi * speed * position) for speed in speeds]
+                want += [math.cos(math.pi * speed * position) for speed in speeds]
+            found = values[0, before + row * width + column]
+            assert found == pytest.approx(want, abs=1e-6)
+    places = values[0, before:].round(5)
+    assert len(np.unique(places, axis=0)) == height * width  # no two places look alike
+
+
+@pytest.mark.parametrize(
+    "rule",
+    ["normal", "normal 1e999", "normal x", "normal -1", "waves 2x2+0", "waves 0x6+0", "waves", ""],
+)
+def test_rules_that_do_not_fit_are_refused_or_known(rule):
+    if rule in ("normal", ""):  # an own rule, and the default
+        assert free("w", (1, 6, 4), rule).shape == (1, 6, 4)
+        return
+    with pytest.raises(ModelFileError, match="'w' has the unknown initial rule"):
+        free("w", (1, 6, 4), rule)
 
 
 def test_first_values_have_the_variance_of_the_papers():
@@ -524,6 +690,40 @@ def test_a_network_is_cut_where_everything_passes(mx):
     assert net.cuts(head)[-1] == net.features
     assert net.cuts({*head, *net.groups["stage4"]})[-1] == "layer3_1_relu2"
     assert net.cuts(net.parameters) == []
+
+
+def test_a_part_may_end_in_several_layers(mx):
+    net = network("resnet20", size=8, widths=(4, 4, 4))
+    weights = random_weights(net)
+    layers = ("head", "layer1_0_relu2", "avgpool")
+    part = net.with_weights(weights).ending_in(*layers)
+    assert [part.nodes[node].name for node, _ in part.heads] == list(layers)
+    images = np.random.default_rng(2).normal(size=(3, 3, 8, 8)).astype(np.float32)
+    arrays = {n: mx.nd.array(w) for n, w in part.weights.items()}
+    learned = {n: a for n, a in arrays.items() if not part.parameters[n].auxiliary}
+    kept = {n: a for n, a in arrays.items() if part.parameters[n].auxiliary}
+    learned["data"] = mx.nd.array(images)
+    symbol = mx.sym.load_json(part.to_json())
+    outputs = symbol.bind(mx.cpu(), args=learned, aux_states=kept, grad_req="null").forward()
+    for layer, output in zip(layers, outputs, strict=True):
+        want = forward(mx, net.up_to(layer), net.with_weights(weights).up_to(layer).weights, images)
+        assert np.allclose(output.asnumpy(), want, atol=1e-6)
+    assert set(net.ending_in("layer1_0_relu2").parameters) < set(net.parameters)
+    with pytest.raises(InputError, match="no layer 'nowhere'"):
+        net.ending_in("head", "nowhere")
+
+
+def test_layers_and_parameters_get_other_names(mx, lenet):
+    whole = lenet.with_weights(random_weights(lenet))
+    other = whole.renamed({"conv1": "first", "conv1_weight": "w", "data": "x", "none": "y"})
+    assert other.inputs == ["data"]
+    assert [n.name for n in other.nodes if n.op == "Convolution"] == ["first", "conv2"]
+    assert other.weights["w"] is whole.weights["conv1_weight"]
+    assert other.parameters["w"].layer == "first"
+    images = np.random.default_rng(1).normal(size=(2, 2, 18, 16)).astype(np.float32)
+    assert np.array_equal(
+        forward(mx, other, other.weights, images), forward(mx, whole, whole.weights, images)
+    )
 
 
 def test_frozen_batch_norms_use_their_statistics():

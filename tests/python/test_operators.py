@@ -301,6 +301,81 @@ def test_what_does_not_fit_is_refused_and_named(op, shapes, attrs, message):
         one_layer(op, shapes, attrs)
 
 
+# ---- recurrence
+
+
+def recurrent(mode, layers, ways, length=5, rows=4, width=3, hidden=6, **attrs):
+    """Return a graph of a recurrent layer, whose parameters and states are free parameters."""
+    gates = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}[mode]
+    sizes = [width, *[ways * hidden] * (layers - 1)]
+    size = sum(ways * gates * hidden * (inputs + hidden + 2) for inputs in sizes)
+    b = Builder(InputSpec(1, 1, 1))
+    x = b.parameter("x", (length, rows, width))
+    given = [x, b.parameter("flat", (size,))]
+    for name in ("state", "memory")[: 1 + (mode == "lstm")]:
+        given.append(b.parameter(name, (layers * ways, rows, hidden)))
+    settings = {"mode": mode, "state_size": hidden, "num_layers": layers, **attrs}
+    if ways == 2:
+        settings["bidirectional"] = True
+    b.add("RNN", *given, name="rnn", **settings)
+    graph = b.graph("one", b.data)
+    last = len(graph.nodes) - 1
+    outputs = len(graph.output_shapes[last])
+    return replace(graph, heads=tuple((last, o) for o in range(outputs)))
+
+
+@pytest.mark.parametrize("states", [True, False])
+@pytest.mark.parametrize(("layers", "ways"), [(1, 1), (3, 1), (1, 2), (2, 2)])
+@pytest.mark.parametrize("mode", ["lstm", "gru", "rnn_tanh", "rnn_relu"])
+def test_recurrence_agrees_with_mxnet(mx, mode, layers, ways, states):
+    graph = recurrent(mode, layers, ways, state_outputs=states)
+    symbol = symbol_of(mx, graph)
+    size = graph.parameters["flat"].shape
+    # MXNet is told the sequence alone, and must find the sizes of all others.
+    shapes, outputs, _ = symbol.infer_shape(x=(5, 4, 3))
+    assert dict(zip(symbol.list_arguments(), shapes, strict=True))["flat"] == size
+    assert outputs == inferred(graph)[0]
+    assert len(outputs) == (1 + (mode == "lstm") if states else 0) + 1
+
+
+def test_multiply_adds_of_recurrence_by_hand():
+    row = recurrent("lstm", 2, 1, length=5, rows=4).layers()[-1]
+    # Of one of the batch's two images: half of the rows, each of 5 words.
+    assert row["multiply_adds"] == 2 * 5 * 4 * 6 * ((3 + 6) + (6 + 6))
+    row = recurrent("gru", 1, 2, length=5, rows=4).layers()[-1]
+    assert row["multiply_adds"] == 2 * 5 * 2 * 3 * 6 * (3 + 6)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ({"mode": "rnn"}, "mode"),
+        ({"state_size": 7}, "parameters"),
+        ({"state_size": 0}, "state_size"),
+        ({"num_layers": 2}, "parameters"),
+        ({"bidirectional": True}, "parameters"),
+        ({"projection_size": 2}, "projection_size"),
+        ({"use_sequence_length": True}, "use_sequence_length"),
+    ],
+)
+def test_recurrence_that_does_not_fit_is_refused(damage, message):
+    graph = recurrent("lstm", 1, 1)
+    attrs = {**graph.nodes[-1].attrs, **{name: str(value) for name, value in damage.items()}}
+    damaged = replace(graph, nodes=(*graph.nodes[:-1], replace(graph.nodes[-1], attrs=attrs)))
+    with pytest.raises(ModelFileError, match=message):
+        _ = damaged.parameters
+
+
+def test_states_that_do_not_fit_are_refused():
+    graph = recurrent("gru", 1, 1)
+    places = {n.name: i for i, n in enumerate(graph.nodes)}
+    for wrong in ("x", "flat"):
+        inputs = tuple((places[n], 0) for n in ("x", "flat", wrong))
+        damaged = replace(graph, nodes=(*graph.nodes[:-1], replace(graph.nodes[-1], inputs=inputs)))
+        with pytest.raises(ModelFileError, match="its states are"):
+            _ = damaged.parameters
+
+
 def test_multiply_adds_by_hand():
     rows = {}
     for op, shapes, attrs in [

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from diglot.builder import Builder, Tensor
@@ -70,6 +70,7 @@ class Decoder:
             counts = [made.words, made.hidden, made.layers, made.embedding]
             sound = all(type(n) is int and 0 < n < 2**24 for n in counts) and made.cell in CELLS
             sound = sound and type(made.heads) is int and 0 <= made.heads <= made.hidden
+            sound = sound and made.hidden % (made.heads or 1) == 0
             sound = sound and isinstance(made.tied, bool) and 0 <= made.dropout < 1
         except TypeError as error:
             raise ModelFileError(f"the decoder's description is damaged: {error}") from error
@@ -369,28 +370,35 @@ def caption_graph(encoder: Graph, end: str, decoder: Decoder, captions: int, len
     -----
     The encoder's layer groups stay; the decoder is the group "decoder".
     """
-    backbone = encoder.up_to(end)
+    backbone = _apart(encoder.up_to(end), decoder)
     b = Builder(backbone.input, backbone)
+    x = b.start_output()
+    grid, logits = _decoded(b, x, decoder, captions, length)
+    graph = b.graph(f"{encoder.name} captioner", logits)
+    seen = graph.nodes[grid.node].name
+    return replace(graph, features=seen, weights=backbone.weights, origin=encoder.origin)
+
+
+def _decoded(
+    b: Builder, x: Tensor, decoder: Decoder, captions: int, length: int
+) -> tuple[Tensor, Tensor]:
+    """Put the decoder behind an encoder's output; return the grid that it sees, and its scores."""
     with b.group("decoder"):
-        grid = _grid(b, b.start_output())
-        seen = _see(b, grid, places(backbone.output_shape), decoder)
+        grid = _grid(b, x)
+        seen = _see(b, grid, places(x.shape), decoder)
         count = len(decoder.states)
         tokens = b.input("tokens", (captions, length))
         first = [_for_each(b, state, captions, i) for i, state in enumerate(seen[-count:])]
-        told = _tell(b, tokens, [*seen[:-count], *first], decoder)
-    features = None if grid == b.start_output() else grid
-    graph = b.graph(f"{encoder.name} captioner", told.logits, features=features)
-    weights = backbone.weights
-    return Graph(
-        graph.name,
-        graph.nodes,
-        graph.heads,
-        graph.input,
-        graph.features or end,
-        weights,
-        graph.extra_inputs,
-        encoder.origin,
-    )
+        return grid, _tell(b, tokens, [*seen[:-count], *first], decoder).logits
+
+
+def _apart(encoder: Graph, decoder: Decoder) -> Graph:
+    """Give other names to those of the encoder's layers that are called as the decoder's are."""
+    b = Builder(encoder.input, images=False)
+    _, logits = _decoded(b, b.input("data", encoder.output_shape), decoder, 1, 1)
+    alone = training_graph(b.graph("decoder", logits), smoothing=0.1, rewarded=True)
+    taken = {node.name for node in alone.nodes} - {"data"}
+    return encoder.renamed({name: f"encoder_{name}" for name in taken})
 
 
 def _for_each(b: Builder, state: Tensor, captions: int, number: int) -> Tensor:
