@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from diglot.captions.vocabulary import BEGIN, END, UNKNOWN, Vocabulary, tokenise
 from diglot.errors import InputError
@@ -38,7 +39,7 @@ def caption_lists(captions: Any, images: int, what: str = "caption") -> list[lis
     >>> caption_lists(["a cat", ["a dog", "a hound"]], 2)
     [['a cat'], ['a dog', 'a hound']]
     """
-    if captions is None or isinstance(captions, (str, bytes)):
+    if isinstance(captions, (str, bytes, Mapping)) or not isinstance(captions, Iterable):
         raise InputError(f"{what}s must be a sequence, one text or several an image")
     rows = list(captions)
     if len(rows) != images:
@@ -50,9 +51,9 @@ def caption_lists(captions: Any, images: int, what: str = "caption") -> list[lis
 
 
 def _texts(row: Any, number: int, what: str) -> list[str]:
-    several = isinstance(row, Iterable) and not isinstance(row, (str, bytes))
+    several = isinstance(row, Iterable) and not isinstance(row, (str, bytes, Mapping))
     texts = list(row) if several else [row]
-    if not texts or texts == [None] or any(isinstance(t, float) and t != t for t in texts):
+    if not texts or any(t is None or t is pd.NA or t != t for t in texts):
         raise InputError(f"the image in row {number} has no {what}: leave it out or give one")
     for text in texts:
         if not isinstance(text, str):
@@ -104,7 +105,9 @@ def gather(keys: Sequence[bytes], texts: Sequence[Sequence[str]]) -> tuple[Capti
     order = sorted(found)
     digest = hashlib.sha256()
     for key in order:
-        digest.update(key + "\n".join(sorted(found[key])).encode("utf-8", "surrogatepass") + b"\0")
+        for part in (key, *(t.encode("utf-8", "surrogatepass") for t in sorted(found[key]))):
+            digest.update(len(part).to_bytes(8, "little") + part)
+        digest.update(b"\xff" * 8)  # no length: the next is another image
     places = np.array([first[key] for key in order], np.int64)
     return Captioned(places, [sorted(found[key]) for key in order]), digest.hexdigest()
 
