@@ -58,6 +58,8 @@ def test_captions_come_in_many_forms(given):
         (3, "row 2 must be text, not 3"),
         (b"a cat", "row 2 must be text"),
         ({"raw": "a cat"}, "row 2 must be text"),
+        ([["a cat"], ["a dog"]], "row 2 must be text"),
+        ([np.array(["a cat", "a dog"])], "row 2 must be text"),
     ],
     ids=str,
 )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from diglot.engine import Device, devices, pick_device
+from diglot.builder import Builder
+from diglot.engine import Device, Optimiser, devices, open_executor, pick_device
 from diglot.engine.mxnet import gpu_count, load, physical_cores, threads
 from diglot.engine.mxnet_executor import to_engine_layout
 from diglot.errors import DeviceError, InputError
+from diglot.graph import InputSpec
 
 
 def test_the_cpu_is_always_there():
@@ -44,3 +46,127 @@ def test_images_are_turned_to_the_engines_layout():
         assert turned.dtype == np.float32
         want = np.moveaxis(images[..., :channels], 3, 1).astype(np.float32)
         assert np.array_equal(turned, want)
+
+
+# ---- running graphs
+
+
+def dense(length=4):
+    """Return a dense layer on each row of a sequence; also put out is the sum of the input."""
+    b = Builder(InputSpec(1, 1, 1), images=False)
+    x = b.input("x", (length, 3))
+    y = b.add("FullyConnected", x, name="dense", num_hidden=2, flatten=False)
+    rng = np.random.default_rng(0)
+    graph = b.graph("dense", y, b.add("sum", x, name="total", axis=(1, 2)))
+    return graph.with_weights(
+        {n: rng.normal(size=p.shape).astype(np.float32) for n, p in graph.parameters.items()}
+    )
+
+
+def trained(graph):
+    """Return the loss, half the squared distance from a target, and a count of rows beside it."""
+    b = Builder(graph.input, graph)
+    y = b.start_output()
+    error = b.add("elemwise_sub", y, b.input("target", y.shape), name="error")
+    loss = b.add("sum", b.add("square", error, name="squared"), name="twice", axis=(1, 2))
+    ones = b.add("ones_like", b.add("sum", y, name="sums", axis=(1, 2)), name="ones")
+    return b.graph("trained", b.add("_mul_scalar", loss, name="loss", scalar=0.5), ones)
+
+
+def some(rows, length=4, seed=1):
+    rng = np.random.default_rng(seed)
+    x, target = rng.normal(size=(2, rows, length, 3))
+    return {"x": x.astype(np.float32), "target": target[..., :2].astype(np.float32)}
+
+
+def computed(weights, x):
+    return x @ weights["dense_weight"].T + weights["dense_bias"]
+
+
+@pytest.mark.parametrize("rows", [1, 5, 16, 33])
+@pytest.mark.parametrize("changing", [False, True])
+def test_all_outputs_are_computed_for_any_number_of_rows(rows, changing):
+    graph = dense()
+    executor, x = open_executor(graph, "cpu", changing=changing), some(rows)["x"]
+    first, second = executor.outputs({"x": x})
+    assert np.allclose(first, computed(graph.weights, x), atol=1e-5)
+    assert np.allclose(second, x.sum(axis=(1, 2)), atol=1e-5)
+    assert np.array_equal(executor.forward({"x": x}), first)
+
+
+def test_inputs_that_are_kept_need_not_be_given_again():
+    b = Builder(InputSpec(1, 1, 1), images=False)
+    x, y = b.input("x", (3,)), b.input("y", (3,))
+    graph = b.graph("sum", b.add("elemwise_sub", x, y, name="difference")).with_weights({})
+    executor = open_executor(graph, "cpu")
+    rng = np.random.default_rng(0)
+    for rows in (2, 20, 3):  # fewer rows than before, too
+        one, other = rng.normal(size=(2, rows, 3)).astype(np.float32)
+        executor.keep({"y": other})
+        for given in (one, 2 * one):
+            assert np.allclose(executor.forward({"x": given}), given - other, atol=1e-6)
+    executor.keep({})
+    assert np.allclose(executor.forward({"x": one, "y": one}), 0)
+
+
+@pytest.mark.parametrize("changing", [False, True])
+def test_weights_loaded_anew_are_seen(changing):
+    graph = dense()
+    executor, x = open_executor(graph, "cpu", changing=changing), some(5)["x"]
+    executor.forward({"x": x})
+    for times in (2, 3):
+        weights = {n: times * w for n, w in graph.weights.items()}
+        executor.load_weights(weights)
+        assert np.allclose(executor.forward({"x": x}), computed(weights, x), atol=1e-5)
+
+
+def losses_of(weights, inputs):
+    return 0.5 * ((computed(weights, inputs["x"]) - inputs["target"]) ** 2).sum(axis=(1, 2))
+
+
+def test_training_takes_several_lengths():
+    graph = dense()
+    executor = open_executor(graph, "cpu")
+    executor.prepare_training(trained(graph), Optimiser("sgd", momentum=0.0))
+    weights = {n: w.astype(np.float64) for n, w in graph.weights.items()}
+    total, rows = 0.0, 0
+    for step, (count, length) in enumerate([(6, 4), (3, 7), (6, 4), (2, 1), (5, 7)]):
+        inputs = some(count, length, seed=step)
+        executor.train_step(inputs, 0.1, 0)
+        total, rows = total + losses_of(weights, inputs).sum(), rows + count
+        error = computed(weights, inputs["x"]) - inputs["target"]
+        gradients = {
+            "dense_weight": np.einsum("nto,nti->oi", error, inputs["x"]) / count,
+            "dense_bias": error.sum(axis=(0, 1)) / count,
+        }
+        weights = {n: w - 0.1 * gradients[n] for n, w in weights.items()}
+    found = executor.weights()
+    for name, weight in weights.items():
+        assert np.allclose(found[name], weight, atol=1e-4), name
+    assert executor.totals() == pytest.approx([total, rows], rel=1e-4)
+
+
+def test_losses_are_computed_and_nothing_changes():
+    graph = dense()
+    executor = open_executor(graph, "cpu")
+    executor.prepare_training(trained(graph), Optimiser("adam"))
+    executor.train_step(some(4), 0.1, 0)
+    weights, totals, state = executor.weights(), executor.totals(), executor.optimiser_state()
+    for rows, length in ((3, 4), (9, 6)):
+        inputs = some(rows, length, seed=5)
+        given = {**inputs, "reward": np.zeros(3)}  # what the graph does not take is left aside
+        assert executor.losses(given) == pytest.approx(
+            [losses_of(weights, inputs).sum(), rows], rel=1e-5
+        )
+    assert np.array_equal(executor.totals(), totals)
+    for before, after in ((weights, executor.weights()), (state, executor.optimiser_state())):
+        assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_losses_are_those_of_scoring():
+    b = Builder(InputSpec(1, 1, 1), images=False)
+    x = b.add("Dropout", b.input("x", (50,)), name="dropout", p=0.5)
+    graph = b.graph("dropped", b.add("sum", x, name="sum", axis=1)).with_weights({})
+    executor = open_executor(graph, "cpu")
+    executor.prepare_training(graph, Optimiser("sgd"))
+    assert executor.losses({"x": np.ones((2, 50), np.float32)}) == pytest.approx([100])

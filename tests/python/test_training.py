@@ -12,11 +12,23 @@ import numpy as np
 import pytest
 
 from diglot import ImageClassifier, network
-from diglot.engine import Optimiser
+from diglot.builder import Builder, initial_weights
+from diglot.engine import Optimiser, open_executor, pick_device
 from diglot.engine.mxnet import load
 from diglot.engine.mxnet_optimisers import Updater
 from diglot.errors import DivergedError, InputError, InterruptedFitWarning, ModelFileError
-from diglot.training import SCHEDULES, learning_rate
+from diglot.graph import InputSpec
+from diglot.progress import reporter
+from diglot.training import (
+    SCHEDULES,
+    Checkpoints,
+    Plan,
+    State,
+    find_checkpoint,
+    learning_rate,
+    read_checkpoint,
+    train,
+)
 
 
 def test_schedules_follow_their_formulas():
@@ -88,6 +100,61 @@ def test_resuming_with_other_settings_or_data_is_refused(tmp_path):
             ImageClassifier(net, **{**settings, "checkpoint": tmp_path / "own"}).fit(X, y)
     with pytest.raises(InputError, match="network"):
         ImageClassifier(net, resume=True, **{**settings, "checkpoint": tmp_path / "own"}).fit(X, y)
+
+
+def test_later_rows_of_a_checkpoints_history_may_have_more_columns(tmp_path):
+    history = [
+        {"epoch": 1.0, "loss": 0.1 + 0.2, "val_loss": 1 / 3},
+        {"epoch": 2.0, "loss": 1e-300, "val_loss": math.nan},
+        {"epoch": 3.0, "loss": 5e-324, "reward": 2 / 3, "val_loss": 0.25},
+    ]
+    state = State(phase=1, epoch=1, step=4, totals=[0.1, 0.7], history=history, best_epoch=3)
+    run = {"seed": 1}
+    Checkpoints(tmp_path).save(run, state, {"w": np.ones(2)}, {"steps": np.array([3])})
+    found = read_checkpoint(find_checkpoint(tmp_path), run).state
+    assert found.totals == [0.1, 0.7]
+    assert (found.phase, found.epoch, found.step, found.best_epoch) == (1, 1, 4, 3)
+    # To the last bit; what was not measured, or was no number, is not there.
+    del history[1]["val_loss"]
+    assert found.history == history
+
+
+def test_a_measure_that_was_once_no_number_decides_nothing():
+    class Losses:
+        """A task whose losses on held-out rows are given."""
+
+        rows, steps, metrics = 4, 1, ("loss",)
+
+        def __init__(self, values):
+            self.values = iter(values)
+
+        def weight_of(self, steps, epoch):
+            return 4.0
+
+        def batches(self, epoch, start):
+            yield {"data": np.zeros((4, 1, 1, 1), np.float32), "target": np.zeros(4, np.float32)}
+
+        def validate(self, executor):
+            return {"val_loss": next(self.values)}
+
+    b = Builder(InputSpec(1, 1, 1))
+    x = b.add("FullyConnected", b.data, name="dense", num_hidden=1)
+    trained = b.graph("tiny", b.add("sum", x, name="sum", axis=1))
+    plan = Plan(epochs=4, learning_rate=0.1, monitor="val_loss")
+    for values, best, before in (
+        ([math.nan, 3.0, 2.0, 4.0], 3, State()),
+        ([2.0, math.nan, 1.0, 4.0], 3, State()),
+        # As a checkpoint gives it back: the first epoch has no val_loss.
+        ([3.0, 2.0, 4.0], 3, State(epoch=1, history=[{"epoch": 1.0, "loss": 1.0}])),
+    ):
+        executor = open_executor(
+            trained.with_weights(initial_weights(trained, 1)), pick_device("cpu")
+        )
+        executor.prepare_training(trained, Optimiser("sgd"))
+        result = train(
+            executor, Losses(values), plan, run={}, reporter=reporter(False), state=before
+        )
+        assert result.best_epoch == best
 
 
 def test_a_checkpoint_folder_that_cannot_be_is_refused_before_the_first_epoch(tmp_path):

@@ -53,7 +53,7 @@ def caption_lists(captions: Any, images: int, what: str = "caption") -> list[lis
 def _texts(row: Any, number: int, what: str) -> list[str]:
     several = isinstance(row, Iterable) and not isinstance(row, (str, bytes, Mapping))
     texts = list(row) if several else [row]
-    if not texts or any(t is None or t is pd.NA or t != t for t in texts):
+    if not texts or any(pd.isna(text) is True for text in texts):
         raise InputError(f"the image in row {number} has no {what}: leave it out or give one")
     for text in texts:
         if not isinstance(text, str):

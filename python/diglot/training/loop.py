@@ -246,7 +246,8 @@ class _Loop:
 
     def _is_best(self, value: float) -> bool:
         monitor = self.plan.monitor
-        earlier = [r[monitor] for r in self.state.history[:-1]]
+        earlier = [r.get(monitor, math.nan) for r in self.state.history[:-1]]
+        earlier = [v for v in earlier if v == v]  # NaN is neither better nor worse
         sign = -1.0 if "loss" in monitor else 1.0
         return not earlier or sign * value > max(sign * v for v in earlier)
 
