@@ -312,7 +312,8 @@ caption_payload <- function(captions, count, what = "captions", call = NULL) {
       rows = bad, call = call
     )
   }
-  list(values = as.list(enc2utf8(unlist(rows, use.names = FALSE))), lengths = as.list(lengths(rows)))
+  values <- as.character(unlist(rows, use.names = FALSE))
+  list(values = as.list(enc2utf8(values)), lengths = as.list(lengths(rows)))
 }
 
 caption_rows <- function(captions, what, call) {

@@ -45,7 +45,7 @@ history_plot <- function(history) {
   plot <- ggplot2::ggplot(
     curves, ggplot2::aes(.data$epoch, .data$value, colour = .data$images, shape = .data$images)
   ) +
-    ggplot2::geom_line() +
+    ggplot2::geom_line(data = several_epochs(curves)) +
     ggplot2::geom_point(size = 1.6) +
     ggplot2::facet_wrap(~measure, scales = "free_y") +
     ggplot2::scale_x_continuous(breaks = whole_breaks) +
@@ -83,6 +83,12 @@ history_curves <- function(history) {
   curves$measure <- factor(curves$measure, unique(curves$measure))
   curves$images <- factor(curves$images, names(set_colours))
   curves
+}
+
+# A curve of one epoch is a point, at which ggplot2 would wonder.
+several_epochs <- function(curves) {
+  epochs <- stats::ave(curves$epoch, curves$measure, curves$images, FUN = length)
+  curves[epochs > 1L, ]
 }
 
 plot_base <- function(x, ...) {
@@ -244,9 +250,8 @@ draw_pictures <- function(pictures, below = NULL, above = NULL, veils = NULL, co
     draw_picture(pictures[[i]], room, bottom, veils[[i]])
     top <- if (is.null(below)) panel[2L] else fitted$height
     graphics::text(
-      panel[1L] / 2, top - fitted$line * seq_along(fitted$lines[[i]]) + fitted$line / 4,
-      fitted$lines[[i]],
-      cex = fitted$cex
+      panel[1L] / 2, top - fitted$line * seq_along(fitted$lines[[i]]), fitted$lines[[i]],
+      adj = c(0.5, 0), cex = fitted$cex
     )
   }
 }

@@ -220,7 +220,8 @@ fit_words.image_classifier <- function(x) {
 fit_words.diglot_captioner <- function(x) {
   decoder <- x$decoder
   layers <- if (decoder$layers == 1L) "" else sprintf("%d layers of ", decoder$layers)
-  looks <- if (decoder$heads == 0L) "no attention" else sprintf("attention, %d heads", decoder$heads)
+  heads <- decoder$heads
+  looks <- if (heads == 0L) "no attention" else sprintf("attention, %d heads", heads)
   list(
     title = "Image captioner",
     model = c(

@@ -142,3 +142,34 @@ tune <- function(object, ..., epochs = 2, seed = 1) {
     epochs = epochs, batch_size = 8, seed = seed
   )
 }
+
+# Captions of drawn shapes: small and quick.
+caption_settings <- list(hidden = 32, embedding = 16, epochs = 1, batch_size = 16, seed = 1)
+train_captions <- function(...) do.call(image_captioner, c(list(...), caption_settings))
+
+drawn <- function(n = 48L, seed = 1, ...) shapes(n, seed = seed, size = 32, ...)
+
+small_captioner <- function() {
+  skip_if_no_diglot()
+  if (is.null(shared$captioner)) {
+    shared$captioner <- train_captions(captions ~ image, data = drawn(), validation = 0.2)
+  }
+  shared$captioner
+}
+
+# What a captioner looks like from outside, without Python.
+fake_captioner <- function(heads = 4L) {
+  fit <- fake_fit()
+  fit$history <- tibble::tibble(
+    epoch = 1:2, loss = c(3, NaN), val_loss = c(2, 1), val_cider_d = c(0.1, 0.5),
+    reward = c(NaN, 0.4), learning_rate = 0.1, seconds = 2, images_per_second = 100
+  )
+  fit$words <- c("a", "circle")
+  fit$longest <- 12L
+  fit$decoder <- list(cell = "gru", layers = 2L, hidden = 32L, heads = heads)
+  fit$captions <- 1200L
+  fit$rows <- 400L
+  fit$terms <- list(image = quote(image), outcome = quote(caption))
+  class(fit) <- c("diglot_captioner", "diglot_model")
+  fit
+}
