@@ -17,7 +17,13 @@ from diglot.augment import Augment, augment
 from diglot.builder import initial_weights
 from diglot.captioner.decoding import Hypothesis, beam_search, sample
 from diglot.captioner.fitting import Fit, Rows, plan_phases, run_fit
-from diglot.captioner.graphs import Decoder, caption_graph, encoder_end, places
+from diglot.captioner.graphs import (
+    Decoder,
+    caption_graph,
+    context_graph,
+    encoder_end,
+    seen_places,
+)
 from diglot.captioner.model_file import metadata
 from diglot.captioner.settings import check_settings
 from diglot.captioner.speaker import Speaker
@@ -31,9 +37,9 @@ from diglot.estimators.phases import Fitted, score_batch
 from diglot.estimators.settings import epochs as epochs_of
 from diglot.estimators.settings import flag, number, optimiser, whole
 from diglot.evaluation import evaluate_captions
-from diglot.graph import Graph
+from diglot.graph import Graph, InputSpec
 from diglot.images import ImageSet, as_images, batches
-from diglot.networks import resolve
+from diglot.networks import refit, resolve
 from diglot.progress import reporter
 from diglot.seeds import check_seed, stream
 from diglot.training import Plan
@@ -196,7 +202,7 @@ class ImageCaptioner(NetworkEstimator):
         embedding: int = 128,
         heads: int = 4,
         tied: bool = False,
-        dropout: float = 0.0,
+        dropout: float = 0.5,
         layer: str | None = None,
         size: int | tuple[int, int] | None = None,
         channels: int | None = None,
@@ -218,7 +224,7 @@ class ImageCaptioner(NetworkEstimator):
         schedule: str = "cosine",
         warmup_epochs: float = 0,
         clip_norm: float | None = 1.0,
-        label_smoothing: float = 0.0,
+        label_smoothing: float = 0.1,
         augment: str | dict[str, Any] | Augment | None = None,
         validation: float | None = None,
         patience: int | None = None,
@@ -340,7 +346,7 @@ class ImageCaptioner(NetworkEstimator):
         """Decide everything about a fit; images are open as long as it goes on."""
         device = pick_device(self.device)
         spec = input_spec(self.encoder, images, self.size, self.channels, self.resize)
-        encoder = resolve(self.encoder, spec, 1)
+        encoder = _resolved(self.encoder, spec)
         given = encoder.weights is not None
         train = self._train(given)
         end = encoder_end(encoder, self.attention, self.layer)
@@ -366,12 +372,15 @@ class ImageCaptioner(NetworkEstimator):
             rows, judged = Rows(ready, captioned, coded), None
             if held is not None:
                 held_images.spec = encoder.input
+                self._check_judges(len(held))
                 judged = Rows(held_images, held, codes(held, vocabulary, longest))
-            width = min(_MOST_TOGETHER, max(map(len, coded)))
+            # Captions of its own are compared with each other, so there must be two.
+            least = 2 if self.self_critical else 1
+            width = max(least, min(_MOST_TOGETHER, max(map(len, coded))))
             decoder = self._decoder(len(vocabulary))
             graph = caption_graph(encoder, end, decoder, width, longest + 1)
             rate = _RATES[self.optimizer] if self.learning_rate is None else self.learning_rate
-            share = (_GIVEN_ENCODER if given else 1.0) if self.encoder_rate is None else None
+            slower = _GIVEN_ENCODER if given else 1.0
             yield Fit(
                 graph=graph.with_weights(initial_weights(graph, seed)),
                 decoder=decoder,
@@ -390,7 +399,7 @@ class ImageCaptioner(NetworkEstimator):
                     train,
                     epochs_of(self.epochs),
                     (float(rate), _SELF_CRITICAL * float(rate)),
-                    float(self.encoder_rate) if share is None else share,
+                    slower if self.encoder_rate is None else float(self.encoder_rate),
                     int(self.self_critical),
                 ),
                 plan=self._plan(seed, judged=judged is not None),
@@ -460,10 +469,17 @@ class ImageCaptioner(NetworkEstimator):
             restore_best=bool(self.restore_best),
         )
 
+    def _check_judges(self, images: int) -> None:
+        if images == 1 and self.monitor == "val_cider_d":
+            raise InputError(
+                "only one image is there to judge by, and CIDEr-D is 0 for every caption of a "
+                'single image: hold out more, or give monitor="val_loss"'
+            )
+
     def _settled(self, fitted: Fitted, fit: Fit) -> None:
         """Set the fitted attributes."""
         self.decoder_, self.vocabulary_, self.longest_ = fit.decoder, fit.vocabulary, fit.longest
-        self.places_ = _places(fitted.graph) if fit.decoder.heads else None
+        self.places_ = seen_places(fitted.graph, fit.decoder)
         self._settle(fitted, fit.plan.seed, fit.device)
 
     # ---- answers
@@ -524,6 +540,7 @@ class ImageCaptioner(NetworkEstimator):
         if temperature is not None:
             number("temperature", temperature, lambda v: v > 0, "a positive number")
         number("top_p", top_p, lambda v: 0 < v <= 1, "above 0 and at most 1")
+        number("length_penalty", length_penalty, lambda v: 0 <= v <= 10, "from 0 to 10")
         drawn = temperature is not None or top_p < 1
         seed = self.seed_ if seed is None else check_seed(seed)
 
@@ -561,7 +578,7 @@ class ImageCaptioner(NetworkEstimator):
         if not len(images):
             return []
         check_channels(images, self.network_.input)
-        count, step = len(images), min(_IMAGES, score_batch(self.network_))
+        count, step = len(images), min(_IMAGES, score_batch(self._seeing()))
         rows = [np.arange(i, min(i + step, count)) for i in range(0, count, step)]
         speaker, listener = self._speaker(attention), reporter(self.verbose)
         told: list[list[Hypothesis]] = []
@@ -575,6 +592,10 @@ class ImageCaptioner(NetworkEstimator):
             finally:
                 listener.finish()
         return told
+
+    def _seeing(self) -> Graph:
+        """Return the part of the network that looks at images."""
+        return context_graph(self.network_, self.decoder_)
 
     def _speaker(self, attention: bool) -> Speaker:
         kept, name = self._runtime.executors, ("speaker", attention)
@@ -633,6 +654,8 @@ class ImageCaptioner(NetworkEstimator):
             `diglot.evaluation.evaluate_captions`.
         """
         check_is_fitted(self)
+        if "return_all" in decoding:
+            raise InputError("evaluate() judges one caption an image: leave return_all out")
         images = as_images(X)
         texts = caption_lists(references, len(images), "reference")
         with self._prepared(images, self.network_) as ready:
@@ -676,6 +699,13 @@ class ImageCaptioner(NetworkEstimator):
         return "\n".join(lines)
 
 
+def _resolved(encoder: Any, spec: InputSpec) -> Graph:
+    """Return the encoder for an input; what is behind its last places is not needed."""
+    if isinstance(encoder, Graph):
+        return refit(encoder, spec)
+    return resolve(encoder, spec, 1)
+
+
 def _held_out_rows(count: int, share: float, seed: int) -> np.ndarray:
     """Return which images are held out."""
     if count < 2:
@@ -684,12 +714,3 @@ def _held_out_rows(count: int, share: float, seed: int) -> np.ndarray:
     held = min(count - 1, max(1, round(share * count)))
     chosen[stream(seed, "validation").permutation(count)[:held]] = True
     return chosen
-
-
-def _places(graph: Graph) -> tuple[int, int, int]:
-    """Return height and width of the encoder's grid, and how many cells before are no places."""
-    names = {node.name for node in graph.nodes}
-    if "grid_cells" in names:
-        before = graph.nodes[graph.index_of("grid_cells")].inputs[0][0]
-        return places(graph.output_shapes[before][0][1:])
-    return places(graph.shape_of(graph.features))

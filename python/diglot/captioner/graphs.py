@@ -16,6 +16,7 @@ from typing import Any
 from diglot.builder import Builder, Tensor
 from diglot.errors import InputError, ModelFileError
 from diglot.graph import Graph, InputSpec
+from diglot.operators import Shape
 
 CELLS = ("lstm", "gru")
 _GATES = {"lstm": 4, "gru": 3}
@@ -106,9 +107,11 @@ def encoder_end(graph: Graph, attention: bool, layer: str | None = None) -> str:
     >>> encoder_end(net, False), encoder_end(net, True)
     ('avgpool', 'layer4_1_relu2')
     """
+    last = graph.nodes[graph.heads[0][0]].name
+    passed = [*graph.cuts(), last]
     if layer is not None:
         rank = len(graph.shape_of(layer))
-        if layer not in graph.cuts():
+        if layer not in passed:
             raise InputError(f"not everything in {graph.name!r} passes through {layer!r}")
         if attention and rank not in (2, 3):
             raise InputError(
@@ -116,8 +119,9 @@ def encoder_end(graph: Graph, attention: bool, layer: str | None = None) -> str:
                 "which has no places to attend to: name an earlier layer, or attention=False"
             )
         return layer
-    backbone = graph.features or graph.head
-    ends = [name for name in graph.cuts() if graph.index_of(name) <= graph.index_of(backbone)]
+    # A network without a head, such as one that was cut, is used whole.
+    backbone = graph.features or (graph.head if len(graph.output_shape) == 1 else last)
+    ends = [name for name in passed if graph.index_of(name) <= graph.index_of(backbone)]
     ends = [name for name in ends if graph.nodes[graph.index_of(name)].op != "Dropout"]
     if not attention:
         return ends[-1]
@@ -181,7 +185,7 @@ def _see(b: Builder, grid: Tensor, where: tuple[int, int, int], decoder: Decoder
     if cells > 1:
         place = b.parameter("cells_place", (1, cells, width), init="waves {}x{}+{}".format(*where))
         x = b.add("broadcast_add", x, place, name="placed_cells")
-    x = b.add("tanh", x, name="seen")
+    x = b.add("Activation", x, name="seen", act_type="tanh")
     if decoder.heads:
         for layer in range(1, decoder.layers + 1):
             keys = b.add("FullyConnected", x, name=f"keys{layer}", num_hidden=width, flatten=False)
@@ -190,7 +194,7 @@ def _see(b: Builder, grid: Tensor, where: tuple[int, int, int], decoder: Decoder
     mean = b.add("mean", x, name="image", axis=1)
     for name in decoder.states:
         dense = b.add("FullyConnected", mean, name=f"first_{name}", num_hidden=width)
-        seen.append(b.add("tanh", dense, name=f"first_{name}_tanh"))
+        seen.append(b.add("Activation", dense, name=f"first_{name}_tanh", act_type="tanh"))
     return seen
 
 
@@ -212,10 +216,13 @@ class _Told:
     attention: Tensor | None
 
 
-def _tell(b: Builder, tokens: Tensor, seen: Sequence[Tensor], decoder: Decoder) -> _Told:
+def _tell(
+    b: Builder, tokens: Tensor, seen: Sequence[Tensor], decoder: Decoder, *, flat: bool = False
+) -> _Told:
     """Add the decoder of ``tokens`` (captions, length): several captions of each image.
 
-    ``length`` may be another one when the graph runs, ``captions`` not.
+    ``length`` may be another one when the graph runs, ``captions`` not. With ``flat`` the
+    recurrent layers' weights are one parameter each, as the operator wants them.
     """
     captions = tokens.shape[0]
     keys = list(seen[: decoder.layers]) if decoder.heads else []
@@ -240,7 +247,8 @@ def _tell(b: Builder, tokens: Tensor, seen: Sequence[Tensor], decoder: Decoder) 
     for layer in range(1, decoder.layers + 1):
         x = _dropped(b, x, decoder, f"layer{layer}")
         mine = first[(layer - 1) * per_layer : layer * per_layer]
-        x, after = _recur(b, x, mine, decoder, layer, captions)
+        weights = _recurrent_weights(b, x.shape[-1], decoder, layer, flat=flat)
+        x, after = _recur(b, x, weights, mine, decoder, layer, captions)
         states += after
         if decoder.heads:
             context, looked = _attend(b, x, keys[layer - 1], values, decoder, layer)
@@ -248,7 +256,7 @@ def _tell(b: Builder, tokens: Tensor, seen: Sequence[Tensor], decoder: Decoder) 
     x = _dropped(b, x, decoder, "output")
     width = decoder.embedding if decoder.tied else decoder.hidden
     x = b.add("FullyConnected", x, name="output", num_hidden=width, flatten=False)
-    x = b.add("tanh", x, name="output_tanh")
+    x = b.add("Activation", x, name="output_tanh", act_type="tanh")
     logits = b.add(
         "FullyConnected",
         x,
@@ -267,24 +275,49 @@ def _dropped(b: Builder, x: Tensor, decoder: Decoder, name: str) -> Tensor:
     return b.add("Dropout", x, name=f"{name}_dropout", p=decoder.dropout)
 
 
+def recurrent_parts(decoder: Decoder, layer: int, width: int) -> dict[str, Shape]:
+    """Return the shapes of a recurrent layer's weights and biases, as the operator lines them up.
+
+    Examples
+    --------
+    >>> recurrent_parts(Decoder(words=9, hidden=2), 1, 3)["rnn1_i2h_weight"]
+    (8, 3)
+    """
+    gates = _GATES[decoder.cell] * decoder.hidden
+    shapes = ((gates, width), (gates, decoder.hidden), (gates,), (gates,))
+    parts = ("i2h_weight", "h2h_weight", "i2h_bias", "h2h_bias")
+    return {f"rnn{layer}_{part}": shape for part, shape in zip(parts, shapes, strict=True)}
+
+
+def _recurrent_weights(
+    b: Builder, width: int, decoder: Decoder, layer: int, *, flat: bool
+) -> Tensor:
+    name, parts = f"rnn{layer}_weights", recurrent_parts(decoder, layer, width)
+    if flat:
+        return b.parameter(name, (sum(map(math.prod, parts.values())),))
+    init = {"i2h_weight": "xavier", "h2h_weight": "orthogonal"}
+    lined = []
+    for part, shape in parts.items():
+        role = part.partition("_")[2]
+        made = b.parameter(part, shape, kind=role.rpartition("_")[2], init=init.get(role, ""))
+        lined.append(b.add("Reshape", made, name=f"{part}_flat", shape=(-1,)))
+    return b.add("concat", *lined, name=name, dim=0, num_args=len(lined))
+
+
 def _recur(
-    b: Builder, x: Tensor, states: Sequence[Tensor], decoder: Decoder, layer: int, captions: int
+    b: Builder,
+    x: Tensor,
+    weights: Tensor,
+    states: Sequence[Tensor],
+    decoder: Decoder,
+    layer: int,
+    captions: int,
 ) -> tuple[Tensor, list[Tensor]]:
     """Add one layer of the fused recurrent operator, which wants time in front.
 
     ``x`` is (captions * length, width), the states are (captions, hidden).
     """
-    name, hidden, gates = f"rnn{layer}", decoder.hidden, _GATES[decoder.cell] * decoder.hidden
-    parts = [
-        b.parameter(f"{name}_i2h_weight", (gates, x.shape[-1]), init="xavier"),
-        b.parameter(f"{name}_h2h_weight", (gates, hidden), init="orthogonal"),
-        b.parameter(f"{name}_i2h_bias", (gates,), kind="bias"),
-        b.parameter(f"{name}_h2h_bias", (gates,), kind="bias"),
-    ]
-    flat = [
-        b.add("Reshape", part, name=f"{name}_flat{i}", shape=(-1,)) for i, part in enumerate(parts)
-    ]
-    weights = b.add("concat", *flat, name=f"{name}_weights", dim=0, num_args=4)
+    name, hidden = f"rnn{layer}", decoder.hidden
     x = b.add("Reshape", x, name=f"{name}_captions", shape=(0, -4, captions, -1, 0))
     x = b.add("Reshape", x, name=f"{name}_rows", shape=(-3, 0, 0))
     x = b.add("SwapAxis", x, name=f"{name}_in", dim1=0, dim2=1)
@@ -401,6 +434,19 @@ def _apart(encoder: Graph, decoder: Decoder) -> Graph:
     return encoder.renamed({name: f"encoder_{name}" for name in taken})
 
 
+def encoder_of(graph: Graph) -> Graph:
+    """Return the encoder of what `caption_graph` returned."""
+    at = graph.index_of(graph.features)
+    while graph.nodes[at].name in ("grid", "grid_cells"):
+        at = graph.nodes[at].inputs[0][0]
+    return graph.up_to(graph.nodes[at].name)
+
+
+def seen_places(graph: Graph, decoder: Decoder) -> tuple[int, int, int] | None:
+    """Return what `places` says of the grid that is attended to; None without attention."""
+    return places(encoder_of(graph).output_shape) if decoder.heads else None
+
+
 def _for_each(b: Builder, state: Tensor, captions: int, number: int) -> Tensor:
     """Give each caption of an image the same first state."""
     one = b.add("expand_dims", state, name=f"start{number}", axis=1)
@@ -445,6 +491,11 @@ def step_graph(decoder: Decoder, cells: int, beams: int, *, attention: bool = Fa
     attention : bool
         Whether to put out where it looks.
 
+    Notes
+    -----
+    A recurrent layer's weights are one flat parameter, ``rnn1_weights``, of the parts that
+    `recurrent_parts` names: so they are not lined up anew for each word.
+
     Returns
     -------
     Graph
@@ -460,7 +511,7 @@ def step_graph(decoder: Decoder, cells: int, beams: int, *, attention: bool = Fa
         for name in seen_names(decoder)
     ]
     tokens = b.input("tokens", (beams, 1))
-    told = _tell(b, tokens, seen, decoder)
+    told = _tell(b, tokens, seen, decoder, flat=True)
     log_p = b.add("log_softmax", told.logits, name="log_probability", axis=-1)
     looked = [told.attention] if attention else []
     return b.graph("captioner step", log_p, *told.states, *looked)

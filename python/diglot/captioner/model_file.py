@@ -7,10 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from diglot.captioner.graphs import Decoder, seen_layers
+from diglot.captioner.graphs import (
+    Decoder,
+    caption_graph,
+    encoder_of,
+    seen_layers,
+    seen_places,
+)
 from diglot.captions.vocabulary import Vocabulary
-from diglot.errors import ModelFileError
+from diglot.errors import InputError, ModelFileError
 from diglot.estimators.model_file import common_metadata, damage_told, restore_common
+from diglot.graph import Graph
 
 KIND = "captioner"
 
@@ -22,7 +29,6 @@ def metadata(model: Any) -> dict[str, Any]:
         "decoder": model.decoder_.to_dict(),
         "vocabulary": model.vocabulary_.to_dict(),
         "longest": model.longest_,
-        "places": None if model.places_ is None else list(model.places_),
     }
 
 
@@ -41,16 +47,26 @@ def restore(
         model.decoder_ = decoder = Decoder.from_dict(meta["decoder"])
         model.vocabulary_ = Vocabulary.from_dict(meta["vocabulary"])
         model.longest_ = int(meta["longest"])
-        places = meta["places"]
-        model.places_ = None if places is None else tuple(int(n) for n in places)
-        names = {node.name for node in graph.nodes}
-        sound = (
-            len(model.vocabulary_) == decoder.words == graph.output_shape[-1]
-            and names.issuperset(seen_layers(decoder))
-            and 0 < model.longest_ < 2**16
-            and (places is None or len(places) == 3)
-        )
-    if not sound:
+        sound = len(model.vocabulary_) == decoder.words and 0 < model.longest_ < 2**16
+        sound = sound and _has(graph, decoder)
+    if sound:
+        model.places_ = seen_places(graph, decoder)
+        if not isinstance(model.encoder, str):
+            model.encoder = encoder_of(graph).without_weights()
+    else:
         raise ModelFileError(
             f"{name} is a damaged model file: its words or its decoder do not fit its network"
         )
+
+
+def _has(graph: Graph, decoder: Decoder) -> bool:
+    """Whether this is the decoder of the network: its steps run on the network's weights."""
+    try:
+        encoder = encoder_of(graph)
+        end = encoder.nodes[encoder.heads[0][0]].name
+        other = caption_graph(encoder, end, decoder, *graph.extra_inputs["tokens"])
+        same = [graph.shape_of(n) == other.shape_of(n) for n in seen_layers(decoder)]
+    except (InputError, LookupError, TypeError):
+        return False
+    shapes, others = ({n: p.shape for n, p in g.parameters.items()} for g in (graph, other))
+    return shapes == others and all(same) and graph.output_shape == other.output_shape

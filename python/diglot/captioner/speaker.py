@@ -6,7 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from diglot.captioner.graphs import Decoder, context_graph, seen_names, step_graph
+from diglot.captioner.graphs import (
+    Decoder,
+    context_graph,
+    recurrent_parts,
+    seen_names,
+    step_graph,
+)
 from diglot.engine import Device, Executor, open_executor
 from diglot.graph import Graph
 
@@ -51,7 +57,7 @@ class Speaker:
         self._weights.update(weights)
         for executor in (self._see, *self._steps.values()):
             if executor is not None:
-                executor.load_weights(self._weights)
+                executor.load_weights(self._lined_up())
 
     def see(self, data: np.ndarray) -> None:
         """Look at a batch of images, or of what the frozen part made of them."""
@@ -69,29 +75,75 @@ class Speaker:
             graph = step_graph(self._decoder, cells, beams, attention=self._attention)
             self._steps[beams] = self._open(graph)
         names = self._decoder.states
-        self._states = {name: np.repeat(self._seen[name][:, None], beams, 1) for name in names}
-        self._fixed = {n: a for n, a in self._seen.items() if n not in self._states}
-        self._steps[beams].keep(self._fixed)
-        return len(self._states[names[0]])
+        count = len(self._seen[names[0]])
+        states = {name: np.repeat(self._seen[name][:, None], beams, 1) for name in names}
+        fixed = {name: array for name, array in self._seen.items() if name not in states}
+        self._hold(np.arange(count), states, fixed)
+        return count
 
     def step(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return log-probabilities (n, beams, words), and attention (n, beams, cells)."""
-        given = {**self._states, "tokens": tokens[:, :, None].astype(np.float32)}
-        log_p, *rest = self._steps[self._beams].outputs(given)
+        given = np.zeros((self._room, self._beams, 1), np.float32)
+        given[self._rows, :, 0] = tokens
+        outputs = self._steps[self._beams].outputs({**self._states, "tokens": given})
+        log_p, *rest = outputs
         self._states = dict(zip(self._decoder.states, rest, strict=False))
-        return log_p[:, :, 0], rest[-1] if self._attention else None
+        looked = rest[-1][self._rows] if self._attention else None
+        return log_p[self._rows, :, 0], looked
 
     def choose(self, parents: np.ndarray) -> None:
         """Let beam j of image i go on from the states of its beam ``parents[i, j]``."""
-        rows = np.arange(len(parents))[:, None]
-        self._states = {name: state[rows, parents] for name, state in self._states.items()}
+        every = np.broadcast_to(np.arange(self._beams), (self._room, self._beams)).copy()
+        every[self._rows] = parents
+        rows = np.arange(self._room)[:, None]
+        self._states = {name: state[rows, every] for name, state in self._states.items()}
 
     def keep(self, images: np.ndarray) -> None:
         """Go on with some of the images only."""
-        self._states = {name: state[images] for name, state in self._states.items()}
-        self._fixed = {name: array[images] for name, array in self._fixed.items()}
+        self._rows = self._rows[images]
+        if _room(len(images)) < self._room:
+            self._hold(self._rows, self._states, self._fixed)
+
+    def _hold(
+        self, rows: np.ndarray, states: dict[str, np.ndarray], fixed: dict[str, np.ndarray]
+    ) -> None:
+        """Put these rows into as much room as they need.
+
+        There are few sizes of rooms, as an engine plans memory and code for each size.
+        """
+        count = len(rows)
+        self._room, self._rows = _room(count), np.arange(count)
+        self._states = {name: _filled(a[rows], self._room) for name, a in states.items()}
+        self._fixed = {name: _filled(a[rows], self._room) for name, a in fixed.items()}
         self._steps[self._beams].keep(self._fixed)
 
+    def _lined_up(self) -> dict[str, np.ndarray]:
+        """Return the weights, those of each recurrent layer also in one."""
+        flat = {}
+        for layer in range(1, self._decoder.layers + 1):
+            parts = recurrent_parts(self._decoder, layer, 1)
+            lined = [np.ravel(self._weights[part]) for part in parts]
+            flat[f"rnn{layer}_weights"] = np.concatenate(lined)
+        return {**self._weights, **flat}
+
     def _open(self, graph: Graph) -> Executor:
-        weights = {name: self._weights[name] for name in graph.parameters}
+        lined = self._lined_up()
+        weights = {name: lined[name] for name in graph.parameters}
         return open_executor(graph.with_weights(weights), self._device, changing=self._changing)
+
+
+def _room(count: int) -> int:
+    """Return how many rows to make room for: a power of two, or one and a half, from 16."""
+    room = 16
+    while room < count:
+        room = room * 3 // 2 if room & (room - 1) == 0 else room * 4 // 3
+    return room
+
+
+def _filled(array: np.ndarray, rows: int) -> np.ndarray:
+    """Return an array with more rows, of zeros."""
+    if len(array) == rows:
+        return array
+    filled = np.zeros((rows, *array.shape[1:]), array.dtype)
+    filled[: len(array)] = array
+    return filled

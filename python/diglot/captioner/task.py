@@ -233,7 +233,10 @@ class SelfCriticalTask:
             self._speaker.see(data)
             streams = [stream(self._recipe.seed, "sample", epoch, int(row)) for row in rows]
             told = sample(
-                self._speaker, samples=self._samples, max_length=self._longest, streams=streams
+                self._speaker,
+                samples=self._samples,
+                max_length=self._longest + 1,  # that is the end of the longest
+                streams=streams,
             )
             captions = [
                 [(*h.tokens, END) if h.ended else h.tokens for h in found] for found in told
