@@ -668,7 +668,7 @@ class ImageCaptioner(NetworkEstimator):
             resamples=resamples,
             seed=self.seed_,
             meteor=meteor,
-            lowercase=bool(self.lowercase),
+            lowercase=self.vocabulary_.lowercase,
         )
 
     # ---- files and words

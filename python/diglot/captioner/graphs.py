@@ -71,6 +71,7 @@ class Decoder:
             counts = [made.words, made.hidden, made.layers, made.embedding]
             sound = all(type(n) is int and 0 < n < 2**24 for n in counts) and made.cell in CELLS
             sound = sound and type(made.heads) is int and 0 <= made.heads <= made.hidden
+            sound = sound and made.layers <= 100
             sound = sound and made.hidden % (made.heads or 1) == 0
             sound = sound and isinstance(made.tied, bool) and 0 <= made.dropout < 1
         except TypeError as error:
@@ -439,7 +440,9 @@ def encoder_of(graph: Graph) -> Graph:
     at = graph.index_of(graph.features)
     while graph.nodes[at].name in ("grid", "grid_cells"):
         at = graph.nodes[at].inputs[0][0]
-    return graph.up_to(graph.nodes[at].name)
+    end = graph.nodes[at].name
+    name = graph.name.removesuffix(" captioner")
+    return replace(graph.up_to(end), name=name, features=end)
 
 
 def seen_places(graph: Graph, decoder: Decoder) -> tuple[int, int, int] | None:

@@ -14,6 +14,7 @@ from diglot.captioner.graphs import (
     seen_layers,
     seen_places,
 )
+from diglot.captioner.settings import check_settings
 from diglot.captions.vocabulary import Vocabulary
 from diglot.errors import InputError, ModelFileError
 from diglot.estimators.model_file import common_metadata, damage_told, restore_common
@@ -49,6 +50,7 @@ def restore(
         model.longest_ = int(meta["longest"])
         sound = len(model.vocabulary_) == decoder.words and 0 < model.longest_ < 2**16
         sound = sound and _has(graph, decoder)
+        check_settings(model)
     if sound:
         model.places_ = seen_places(graph, decoder)
         if not isinstance(model.encoder, str):

@@ -81,7 +81,9 @@ def restore_common(
     graph = Graph.from_dict(meta["graph"]).with_weights(
         {n: np.asarray(w, np.float32) for n, w in tensors.items()}
     )
-    settings, known = dict(meta["settings"]), model.get_params(deep=False)
+    given, settings, known = meta[network], meta["settings"], model.get_params(deep=False)
+    if not isinstance(settings, dict) or not isinstance(given, (str, type(None))):
+        raise ModelFileError("the model's settings are damaged: they are no table")
     model.set_params(**{k: v for k, v in settings.items() if k in known})
     for setting in pairs:
         if isinstance(getattr(model, setting), list):
@@ -92,5 +94,5 @@ def restore_common(
     model.network_, model.history_ = graph, history
     model.best_epoch_, model.stopped_ = int(meta["best_epoch"]), str(meta["stopped"])
     model.seed_, model.device_ = int(meta["seed"]), str(meta["device"])
-    setattr(model, network, meta[network] or graph.without_weights())
+    setattr(model, network, given or graph.without_weights())
     return graph

@@ -49,6 +49,8 @@ def check_training(model: Any) -> None:
     for name in ("patience", "checkpoint_every", "threads", "views"):
         if getattr(model, name) is not None:
             whole(name, getattr(model, name), 1)
+    if model.memory_limit is not None:
+        whole("memory_limit", model.memory_limit, 0)
     if model.learning_rate is not None:
         number("learning_rate", model.learning_rate, lambda v: v > 0, "a positive number")
     if model.clip_norm is not None:
