@@ -459,15 +459,15 @@ def test_a_classifiers_network_sees_for_the_captioner():
     assert "conv1" in str(model.network_)
 
 
-def test_a_captioners_encoder_sees_for_another(unsure):
-    from diglot.captioner.graphs import encoder_of
-
-    part = encoder_of(unsure.network_)
-    model = captioner(part, epochs=1).fit(FEW, THEIRS)
-    assert model.network_.weights["conv1_weight"].tobytes() == (
-        part.weights["conv1_weight"].tobytes()
-    )
-    assert model.places_ == unsure.places_
+@pytest.mark.parametrize("attention", [True, False])
+def test_a_captioners_encoder_sees_for_another(attention):
+    first = captioner(attention=attention, epochs=1).fit(FEW, THEIRS)
+    second = captioner(first.network_, attention=attention, epochs=1).fit(FEW, THEIRS)
+    kept = first.network_.weights["conv1_weight"].tobytes()
+    assert second.network_.weights["conv1_weight"].tobytes() == kept
+    assert second.network_.name == first.network_.name
+    assert second.places_ == first.places_
+    assert second.network_.parameters.keys() == first.network_.parameters.keys()
 
 
 def test_the_layer_can_be_chosen():
@@ -736,6 +736,7 @@ BAD_SETTINGS = [
     ({"attention": "yes"}, InputError, "attention"),
     ({"tied": 1}, InputError, "tied"),
     ({"layers": 0}, InputError, "layers"),
+    ({"layers": 101}, InputError, "layers must be at most 100"),
     ({"hidden": 2.5}, InputError, "hidden"),
     ({"hidden": 15}, InputError, "hidden=15 must be a multiple of heads=2"),
     ({"embedding": 0}, InputError, "embedding"),
@@ -750,6 +751,7 @@ BAD_SETTINGS = [
     ({"min_count": 1000}, InputError, "no word occurs 1000 times: lower min_count"),
     ({"max_words": 0}, InputError, "max_words"),
     ({"max_length": 0}, InputError, "max_length"),
+    ({"max_length": 10**9}, InputError, "max_length must be at most 65,535"),
     ({"epochs": 0}, InputError, "epochs"),
     ({"epochs": (1, 2)}, InputError, "decoder_then_all"),
     ({"self_critical": -1}, InputError, "self_critical"),
@@ -816,6 +818,12 @@ def test_an_image_of_unknown_words_only_is_named():
         captioner(min_count=2, epochs=1).fit(FEW, given)
 
 
+def test_images_to_judge_by_may_have_words_that_were_never_seen():
+    held = (FEW[:2], [["zebras everywhere"], THEIRS[1]])
+    model = captioner(epochs=1).fit(FEW, THEIRS, validation_data=held)
+    assert np.isfinite(model.history_["val_loss"]).all()
+
+
 def test_too_few_images_to_judge_by_are_refused():
     with pytest.raises(InputError, match="at least two different images"):
         captioner(validation=0.5).fit(FEW[:1], THEIRS[:1])
@@ -839,6 +847,7 @@ BAD_DECODING = [
     ({"length_penalty": "x"}, "length_penalty"),
     ({"length_penalty": None}, "length_penalty"),
     ({"max_length": 0}, "max_length"),
+    ({"max_length": 10**9, "temperature": 1.0}, "max_length must be at most 65,535"),
     ({"temperature": 0}, "temperature"),
     ({"temperature": np.inf}, "temperature"),
     ({"top_p": 0}, "top_p"),

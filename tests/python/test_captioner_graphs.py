@@ -17,6 +17,7 @@ from diglot.captioner.graphs import (
     caption_graph,
     context_graph,
     encoder_end,
+    encoder_of,
     places,
     seen_layers,
     step_graph,
@@ -28,7 +29,7 @@ from diglot.engine import Device, Optimiser, open_executor
 from diglot.engine.mxnet import load
 from diglot.errors import InputError, ModelFileError
 from diglot.graph import InputSpec
-from graph_checks import symbol_of
+from graph_checks import random_weights, symbol_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning:mxnet")
 
@@ -36,6 +37,7 @@ CPU = Device("cpu")
 FILE = Path(__file__).parents[1] / "fixtures" / "captioner" / "decoders.safetensors"
 TORCH = load_file(FILE)
 KINDS = list(product(("lstm", "gru"), (1, 2), (True, False), (True, False)))
+IMAGES = np.random.default_rng(8).normal(size=(3, 4, 6, 3)).astype(np.float32)
 SMALL = {"hidden": 12, "embedding": 10, "heads": 3}
 
 
@@ -345,6 +347,40 @@ def test_the_decoder_sees_the_last_places_or_the_vector_before_the_head(name, gr
     encoder = network(name, size=size, channels=3, classes=2, **settings)
     assert encoder.shape_of(encoder_end(encoder, True)) == grid
     assert encoder.shape_of(encoder_end(encoder, False)) == vector
+
+
+def test_an_encoders_layers_may_be_called_as_the_decoders():
+    b = Builder(InputSpec(4, 6, 3))
+    x = b.data
+    for name in ("tokens", "output", "scores", "words", "loss", "grid", "rnn1", "first_state1"):
+        x = b.add("Convolution", x, name=name, kernel=(1, 1), num_filter=5)
+    encoder = b.graph("twins", b.add("tanh", x, name="end"))
+    encoder = encoder.with_weights(random_weights(encoder))
+    decoder = Decoder(9, "lstm", 12, 2, 10, heads=3)
+    graph = caption_graph(encoder, encoder_end(encoder, True), decoder, 2, 4)
+    assert graph.inputs == ["data", "tokens"]
+    assert graph.weights["encoder_output_weight"] is encoder.weights["output_weight"]
+    assert np.array_equal(  # the encoder computes what it did
+        open_executor(encoder_of(graph), "cpu").forward({"data": IMAGES}),
+        open_executor(encoder, "cpu").forward({"data": IMAGES}),
+    )
+    assert training_graph(graph, 0.1, rewarded=True).parameters.keys() == graph.parameters.keys()
+    assert set(graph.groups) == {"all", "decoder"}
+    cut = training_graph(graph.after(graph.features), 0.1)
+    assert cut.inputs == ["tokens", "features", "target", "weight"]
+
+
+def test_the_encoder_is_found_again():
+    for name, (settings, size) in ENCODERS.items():
+        encoder = network(name, size=size, channels=3, classes=2, **settings)
+        for attention in (True, False):
+            end = encoder_end(encoder, attention)
+            graph = caption_graph(encoder, end, Decoder(9, heads=4), 2, 4)
+            part = encoder_of(graph)
+            assert part.output_shape == encoder.shape_of(end)
+            assert encoder_end(part, attention) == part.features
+            shapes = [p.shape for p in encoder.up_to(end).parameters.values()]
+            assert [p.shape for p in part.parameters.values()] == shapes
 
 
 def test_a_layer_that_cannot_be_is_refused_by_name():

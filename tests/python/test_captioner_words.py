@@ -123,6 +123,8 @@ def test_captions_of_unknown_words_only_are_left_out_with_a_warning():
     assert [ids.tolist() for ids in coded[0]] == [[4, 5]]
     with pytest.raises(InputError, match=r"row 5 are of unknown words only \('big birds'\)"):
         codes(Captioned(np.array([4]), [["big birds"]]), vocabulary)
+    judged = codes(Captioned(np.array([4]), [["big birds"]]), vocabulary, judged=True)
+    assert [ids.tolist() for ids in judged[0]] == [[UNKNOWN, UNKNOWN]]
 
 
 # ------------------------------------------------------------------------------ groups

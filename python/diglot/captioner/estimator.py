@@ -22,10 +22,11 @@ from diglot.captioner.graphs import (
     caption_graph,
     context_graph,
     encoder_end,
+    encoder_of,
     seen_places,
 )
 from diglot.captioner.model_file import metadata
-from diglot.captioner.settings import check_settings
+from diglot.captioner.settings import MOST_WORDS, check_settings
 from diglot.captioner.speaker import Speaker
 from diglot.captioner.words import Captioned, caption_lists, codes, gather
 from diglot.captions.vocabulary import Vocabulary
@@ -63,7 +64,8 @@ class Caption:
     words : tuple of str
         Its words.
     log_probability : float
-        Natural logarithm of its probability, that of ending included.
+        Natural logarithm of its probability, that of ending included; of a caption that was cut,
+        that of the word before which it was cut.
     score : float
         What beam search ranks by: the log-probability, normalised for length.
     ended : bool
@@ -373,7 +375,7 @@ class ImageCaptioner(NetworkEstimator):
             if held is not None:
                 held_images.spec = encoder.input
                 self._check_judges(len(held))
-                judged = Rows(held_images, held, codes(held, vocabulary, longest))
+                judged = Rows(held_images, held, codes(held, vocabulary, longest, judged=True))
             # Captions of its own are compared with each other, so there must be two.
             least = 2 if self.self_critical else 1
             width = max(least, min(_MOST_TOGETHER, max(map(len, coded))))
@@ -537,6 +539,8 @@ class ImageCaptioner(NetworkEstimator):
         whole("samples", samples, 1)
         flag("return_all", return_all)
         longest = self.longest_ if max_length is None else whole("max_length", max_length, 1)
+        if longest > MOST_WORDS:
+            raise InputError(f"max_length must be at most {MOST_WORDS:,}, not {max_length!r}")
         if temperature is not None:
             number("temperature", temperature, lambda v: v > 0, "a positive number")
         number("top_p", top_p, lambda v: 0 < v <= 1, "above 0 and at most 1")
@@ -701,9 +705,9 @@ class ImageCaptioner(NetworkEstimator):
 
 def _resolved(encoder: Any, spec: InputSpec) -> Graph:
     """Return the encoder for an input; what is behind its last places is not needed."""
-    if isinstance(encoder, Graph):
-        return refit(encoder, spec)
-    return resolve(encoder, spec, 1)
+    if not isinstance(encoder, Graph):
+        return resolve(encoder, spec, 1)
+    return refit(encoder_of(encoder) if "tokens" in encoder.inputs else encoder, spec)
 
 
 def _held_out_rows(count: int, share: float, seed: int) -> np.ndarray:

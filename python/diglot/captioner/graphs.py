@@ -19,6 +19,7 @@ from diglot.graph import Graph, InputSpec
 from diglot.operators import Shape
 
 CELLS = ("lstm", "gru")
+MOST_LAYERS = 100
 _GATES = {"lstm": 4, "gru": 3}
 
 
@@ -71,7 +72,7 @@ class Decoder:
             counts = [made.words, made.hidden, made.layers, made.embedding]
             sound = all(type(n) is int and 0 < n < 2**24 for n in counts) and made.cell in CELLS
             sound = sound and type(made.heads) is int and 0 <= made.heads <= made.hidden
-            sound = sound and made.layers <= 100
+            sound = sound and made.layers <= MOST_LAYERS
             sound = sound and made.hidden % (made.heads or 1) == 0
             sound = sound and isinstance(made.tied, bool) and 0 <= made.dropout < 1
         except TypeError as error:
@@ -106,7 +107,7 @@ def encoder_end(graph: Graph, attention: bool, layer: str | None = None) -> str:
     >>> from diglot import network
     >>> net = network("resnet18")
     >>> encoder_end(net, False), encoder_end(net, True)
-    ('avgpool', 'layer4_1_relu2')
+    ('avgpool_flat', 'layer4_1_relu2')
     """
     last = graph.nodes[graph.heads[0][0]].name
     passed = [*graph.cuts(), last]

@@ -14,7 +14,7 @@ from diglot.captioner.graphs import (
     seen_layers,
     seen_places,
 )
-from diglot.captioner.settings import check_settings
+from diglot.captioner.settings import MOST_WORDS, check_settings
 from diglot.captions.vocabulary import Vocabulary
 from diglot.errors import InputError, ModelFileError
 from diglot.estimators.model_file import common_metadata, damage_told, restore_common
@@ -48,7 +48,7 @@ def restore(
         model.decoder_ = decoder = Decoder.from_dict(meta["decoder"])
         model.vocabulary_ = Vocabulary.from_dict(meta["vocabulary"])
         model.longest_ = int(meta["longest"])
-        sound = len(model.vocabulary_) == decoder.words and 0 < model.longest_ < 2**16
+        sound = len(model.vocabulary_) == decoder.words and 0 < model.longest_ <= MOST_WORDS
         sound = sound and _has(graph, decoder)
         check_settings(model)
     if sound:

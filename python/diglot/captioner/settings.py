@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from diglot.captioner.graphs import CELLS
+from diglot.captioner.graphs import CELLS, MOST_LAYERS
 from diglot.captioner.task import MEASURES
 from diglot.errors import InputError
 from diglot.estimators.settings import check_training, flag, is_several, number, whole
 
+MOST_WORDS = 2**16 - 1  # of a caption
 TRAIN = ("auto", "all", "decoder", "decoder_then_all")
 
 
@@ -22,9 +23,13 @@ def check_settings(model: Any) -> None:
         flag(name, getattr(model, name))
     for name in ("layers", "hidden", "embedding", "heads", "min_count"):
         whole(name, getattr(model, name), 1)
+    if model.layers > MOST_LAYERS:
+        raise InputError(f"layers must be at most {MOST_LAYERS}, not {model.layers}")
     for name in ("max_words", "max_length"):
         if getattr(model, name) is not None:
             whole(name, getattr(model, name), 1)
+    if model.max_length is not None and model.max_length > MOST_WORDS:
+        raise InputError(f"max_length must be at most {MOST_WORDS:,}, not {model.max_length!r}")
     whole("self_critical", model.self_critical, 0)
     if model.attention and model.hidden % model.heads:
         raise InputError(

@@ -113,7 +113,11 @@ def gather(keys: Sequence[bytes], texts: Sequence[Sequence[str]]) -> tuple[Capti
 
 
 def codes(
-    captioned: Captioned, vocabulary: Vocabulary, longest: int | None = None
+    captioned: Captioned,
+    vocabulary: Vocabulary,
+    longest: int | None = None,
+    *,
+    judged: bool = False,
 ) -> list[list[np.ndarray]]:
     """Return each image's captions as numbers; those of unknown words only are left out.
 
@@ -123,6 +127,9 @@ def codes(
     vocabulary : Vocabulary
     longest : int, optional
         Captions are cut after so many words.
+    judged : bool
+        Whether the images are there to judge by: then nothing is left out, since a model that
+        knows none of the words is to be judged, too.
 
     Raises
     ------
@@ -132,14 +139,15 @@ def codes(
     coded, strange = [], []
     for place, texts in zip(captioned.places, captioned.texts, strict=True):
         mine = [np.array(vocabulary.encode(text)[:longest], np.int32) for text in texts]
-        known = [ids for ids in mine if (ids != UNKNOWN).any()]
+        known = [ids for ids in mine if judged or (ids != UNKNOWN).any()]
         if not known:
             raise InputError(
                 f"the captions of the image in row {place + 1} are of unknown words only "
                 f"({texts[0]!r:.60}): lower min_count, raise max_words, or leave the image out"
             )
-        strange += [t for t, ids in zip(texts, mine, strict=True) if not (ids != UNKNOWN).any()]
         coded.append(known)
+        if not judged:
+            strange += [t for t, ids in zip(texts, mine, strict=True) if (ids == UNKNOWN).all()]
     if strange:
         warnings.warn(
             f"{len(strange)} caption(s) of unknown words only are left out, such as "
