@@ -380,7 +380,11 @@ run_payload <- function(settings, call) {
   if (!is.numeric(settings$validation)) {
     settings$validation <- NULL # data, which goes its own way
   }
-  settings$seed <- settings$seed %||% draw_seed()
+  # A fit that goes on from a checkpoint has the seed that is written there.
+  resumes <- !is.null(settings$resume) && !isFALSE(settings$resume)
+  if (!resumes) {
+    settings$seed <- settings$seed %||% draw_seed()
+  }
   settings$verbose <- settings$callbacks <- NULL
   list(
     settings = settings_payload(settings, call),

@@ -3,8 +3,9 @@
 Run it by ``.venv/bin/python benchmarks/captioning.py [images] [rounds] [words]``. The model is
 ImageCaptioner's default (convnet, LSTM of 256 units, attention with 4 heads over a grid of 8 x 8)
 on drawn shapes of 64 x 64 pixels, 5 captions an image, 32 images a step. PyTorch has nn.LSTM, the
-same attention and the same weights; its beam search is batched over images and beams as ours is,
-follows the same rule, and must find the same captions. ``words`` adds so many words that no
+same attention and the same weights; its beam search is ours written in PyTorch, batched over images
+and beams, and must find the same captions. It is also run with one image at a time, as tutorials
+do it. ``words`` adds so many words that no
 caption has, so that the vocabulary has the size of a real one's. Each round runs both, one after
 the other, each in a process of its own; compare the ratios.
 """
@@ -141,10 +142,10 @@ def run_pytorch(folder: Path, images: int) -> dict[str, object]:
     fresh = np.stack(list(diglot.shapes(SCORED, seed=1, split="test")["image"]))
     spec = model.network_.input
 
-    def caption(images: np.ndarray) -> list[str]:
+    def caption(images: np.ndarray, together: int = 64) -> list[str]:
         told = []
-        for start in range(0, len(images), 64):
-            part = (images[start : start + 64] / np.float32(255) - spec.mean) / spec.std
+        for start in range(0, len(images), together):
+            part = (images[start : start + together] / np.float32(255) - spec.mean) / spec.std
             part = torch.from_numpy(part.astype(np.float32).transpose(0, 3, 1, 2).copy())
             told += _beam_search(net, part, model.longest_ + 1)
         return [vocabulary.decode(ids) for ids in told]
@@ -153,12 +154,17 @@ def run_pytorch(folder: Path, images: int) -> dict[str, object]:
         caption(fresh)  # warms up
         began = time.perf_counter()
         told = caption(fresh)
+        seconds = time.perf_counter() - began
+        began = time.perf_counter()
+        caption(fresh[:64], 1)
+        alone = time.perf_counter() - began
     return {
         "version": torch.__version__,
         "threads": torch.get_num_threads(),
         "tokens": rates,
         "losses": losses,
-        "captions": SCORED / (time.perf_counter() - began),
+        "captions": SCORED / seconds,
+        "alone": 64 / alone,
         "told": told,
     }
 
@@ -341,6 +347,9 @@ def main(images: int = 1000, rounds: int = 3, words: int = 0) -> None:
         for what, rates in (("training", tokens), ("beam search", captions)):
             ratio = np.median(rates[names[0]] / rates[names[1]])
             print(f"{what}: {names[0]} / {names[1]} {ratio:.2f}, median of the rounds' ratios")
+        alone = np.array([r["alone"] for r in found["PyTorch"]])
+        ratio = np.median(captions["diglot"] / alone)
+        print(f"PyTorch, one image at a time: {np.median(alone):.0f} captions/s, ratio {ratio:.1f}")
     for name in set(MODULES) - set(names):
         print(f"\n{name} skipped: {MODULES[name]} is not installed")
 

@@ -205,9 +205,8 @@ def test_the_best_is_the_first_of_all(unsure):
         assert [c.score for c in found] == sorted((c.score for c in found), reverse=True)
         for one in found:
             assert one.text == " ".join(one.words)
-            if one.ended:
-                divisor = (5 + len(one.words) + 1) / 6
-                assert one.score == pytest.approx(one.log_probability / divisor)
+            divisor = (5 + len(one.words) + 1) / 6
+            assert one.score == pytest.approx(one.log_probability / divisor)
             height, width = one.attention.shape[1:]
             assert one.attention.shape[0] == len(one.words)
             assert one.attention.sum(axis=(1, 2)) == pytest.approx(1, abs=1e-4)
@@ -239,7 +238,7 @@ def test_probabilities_are_those_of_the_network(fitted):
     log_p = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
     for row, (one, ids) in enumerate(zip(found, coded, strict=True)):
         want = sum(log_p[row, place, word] for place, word in enumerate([*ids, END]))
-        assert one.ended
+        assert one.ended == (len(ids) < fitted.longest_)
         assert one.log_probability == pytest.approx(want, abs=1e-3)
 
 
@@ -878,3 +877,26 @@ def test_what_is_not_fitted_says_so():
     for ask in (lambda m: m.predict(NEW), lambda m: m.evaluate(NEW, TRUTH), lambda m: m.to_bytes()):
         with pytest.raises(NotFittedError):
             ask(captioner())
+
+
+def test_at_the_longest_a_caption_must_end(unsure):
+    """No text twice, none without its end in its probability, and they rank by score alone."""
+    found = unsure.predict(NEW[:10], 4, return_all=True, max_length=2)
+    for mine in found:
+        texts = [one.text for one in mine]
+        assert len(set(texts)) == len(texts)
+        assert all(len(one.words) <= 2 for one in mine)
+        assert [one.ended for one in mine] == [len(one.words) < 2 for one in mine]
+        divisors = [(5 + len(one.words) + 1) / 6 for one in mine]
+        scores = [one.log_probability / d for one, d in zip(mine, divisors, strict=True)]
+        assert [one.score for one in mine] == pytest.approx(scores)
+        assert scores == sorted(scores, reverse=True)
+
+
+def test_a_captioners_network_is_an_encoder(fitted):
+    model = ImageCaptioner(fitted.network_, hidden=16, heads=2, epochs=1, seed=2, verbose=False)
+    model.fit(IMAGES[:20], CAPTIONS[:20])
+    assert model.network_.name == fitted.network_.name
+    for name, weight in model.network_.weights.items():
+        if name.startswith("conv"):
+            assert (weight == fitted.network_.weights[name]).all()

@@ -20,6 +20,7 @@ from diglot.captioner.graphs import (
     encoder_of,
     places,
     seen_layers,
+    seen_places,
     step_graph,
     training_graph,
 )
@@ -451,3 +452,13 @@ def test_seen_layers_are_the_graphs():
         decoder = Decoder(11, "lstm", layers=layers, **SMALL | {"heads": heads})
         graph = caption_graph(bare_encoder(), "same", decoder, 1, 3)
         assert set(seen_layers(decoder)) <= {node.name for node in graph.nodes}
+
+
+@pytest.mark.parametrize("size", [(48, 80), (64, 32), (48, 48)])
+def test_a_transformers_places_are_those_of_its_patches(size):
+    """3 x 5 patches and the class token are 16 cells, which are no grid of 4 x 4."""
+    height, width = size
+    encoder = network("vit_s_16", size=size, classes=2, depth=1)
+    decoder = Decoder(words=9, hidden=8, heads=2, embedding=4)
+    graph = caption_graph(encoder, encoder_end(encoder, True), decoder, 1, 3)
+    assert seen_places(graph, decoder) == (height // 16, width // 16, 1)

@@ -97,12 +97,6 @@ test_that("no images make an empty table", {
   expect_type(verdict$all, "logical")
 })
 
-test_that("shapes cross quickly", {
-  skip_if_no_diglot()
-  shapes(1, seed = 1)
-  expect_lt(system.time(shapes(1000, seed = 1))[["elapsed"]], 2)
-})
-
 test_that("arguments that do not fit are named", {
   skip_if_no_diglot()
   expect_error(shapes(-1), "n must", class = "diglot_error_input")

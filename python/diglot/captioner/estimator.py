@@ -64,12 +64,11 @@ class Caption:
     words : tuple of str
         Its words.
     log_probability : float
-        Natural logarithm of its probability, that of ending included; of a caption that was cut,
-        that of the word before which it was cut.
+        Natural logarithm of its probability, that of ending included.
     score : float
         What beam search ranks by: the log-probability, normalised for length.
     ended : bool
-        Whether the model ended it; else it was cut at the maximum length.
+        Whether it ended before it had as many words as it may have, where it has to.
     attention : array (words, height, width) or None
         Where the model looked for each word: shares of the encoder's grid that sum to 1 (less
         what a transformer's class token takes), averaged over the heads of the last layer.
@@ -569,14 +568,14 @@ class ImageCaptioner(NetworkEstimator):
                 attention=return_all,
             )
 
-        told = self._told(X, tell, attention=return_all)
+        told = self._told(X, tell, longest, attention=return_all)
         if return_all:
             return [[self._caption(h, longest) for h in found] for found in told]
         texts = np.empty(len(told), object)
         texts[:] = [self._caption(found[0], longest).text for found in told]
         return texts
 
-    def _told(self, X: Any, tell: Any, *, attention: bool) -> list[list[Hypothesis]]:
+    def _told(self, X: Any, tell: Any, longest: int, *, attention: bool) -> list[list[Hypothesis]]:
         """Generate captions for all images, some at a time."""
         images = as_images(X, allow_empty=True)
         if not len(images):
@@ -585,6 +584,7 @@ class ImageCaptioner(NetworkEstimator):
         count, step = len(images), min(_IMAGES, score_batch(self._seeing()))
         rows = [np.arange(i, min(i + step, count)) for i in range(0, count, step)]
         speaker, listener = self._speaker(attention), reporter(self.verbose)
+        speaker.longest = longest
         told: list[list[Hypothesis]] = []
         with self._prepared(images, self.network_) as ready:
             listener.start("Captioning", count, "image")
@@ -609,16 +609,16 @@ class ImageCaptioner(NetworkEstimator):
         return kept[name]
 
     def _caption(self, found: Hypothesis, longest: int) -> Caption:
-        tokens, looked = found.tokens[:longest], found.attention
+        tokens, looked = found.tokens, found.attention
         if looked is not None:
             height, width, skipped = self.places_
-            looked = looked[: len(tokens), skipped:].reshape(-1, height, width)
+            looked = looked[:, skipped:].reshape(-1, height, width)
         return Caption(
             text=self.vocabulary_.decode(tokens),
             words=tuple(self.vocabulary_.tokens(tokens)),
             log_probability=found.log_probability,
             score=found.score,
-            ended=found.ended,
+            ended=len(tokens) < longest,
             attention=looked,
         )
 

@@ -164,6 +164,17 @@ def places(shape: Sequence[int]) -> tuple[int, int, int]:
     return 1, cells, 0
 
 
+def encoder_places(encoder: Graph) -> tuple[int, int, int]:
+    """Return what `places` says of an encoder's output; a transformer's patches tell it best."""
+    shape = encoder.output_shape
+    if len(shape) == 2:
+        for before in reversed(encoder.output_shapes):
+            patches = before[0][1:]
+            if len(patches) == 3 and patches[1] * patches[2] in (shape[0], shape[0] - 1):
+                return patches[1], patches[2], shape[0] - patches[1] * patches[2]
+    return places(shape)
+
+
 def _grid(b: Builder, x: Tensor) -> Tensor:
     """Return the encoder's output as (cells, channels); a vector is one cell."""
     if len(x.shape) == 3:
@@ -408,19 +419,25 @@ def caption_graph(encoder: Graph, end: str, decoder: Decoder, captions: int, len
     backbone = _apart(encoder.up_to(end), decoder)
     b = Builder(backbone.input, backbone)
     x = b.start_output()
-    grid, logits = _decoded(b, x, decoder, captions, length)
+    where = encoder_places(backbone)
+    grid, logits = _decoded(b, x, where, decoder, captions, length)
     graph = b.graph(f"{encoder.name} captioner", logits)
     seen = graph.nodes[grid.node].name
     return replace(graph, features=seen, weights=backbone.weights, origin=encoder.origin)
 
 
 def _decoded(
-    b: Builder, x: Tensor, decoder: Decoder, captions: int, length: int
+    b: Builder,
+    x: Tensor,
+    where: tuple[int, int, int],
+    decoder: Decoder,
+    captions: int,
+    length: int,
 ) -> tuple[Tensor, Tensor]:
     """Put the decoder behind an encoder's output; return the grid that it sees, and its scores."""
     with b.group("decoder"):
         grid = _grid(b, x)
-        seen = _see(b, grid, places(x.shape), decoder)
+        seen = _see(b, grid, where, decoder)
         count = len(decoder.states)
         tokens = b.input("tokens", (captions, length))
         first = [_for_each(b, state, captions, i) for i, state in enumerate(seen[-count:])]
@@ -429,8 +446,8 @@ def _decoded(
 
 def _apart(encoder: Graph, decoder: Decoder) -> Graph:
     """Give other names to those of the encoder's layers that are called as the decoder's are."""
-    b = Builder(encoder.input, images=False)
-    _, logits = _decoded(b, b.input("data", encoder.output_shape), decoder, 1, 1)
+    b, shape = Builder(encoder.input, images=False), encoder.output_shape
+    _, logits = _decoded(b, b.input("data", shape), places(shape), decoder, 1, 1)
     alone = training_graph(b.graph("decoder", logits), smoothing=0.1, rewarded=True)
     taken = {node.name for node in alone.nodes} - {"data"}
     return encoder.renamed({name: f"encoder_{name}" for name in taken})
@@ -448,7 +465,7 @@ def encoder_of(graph: Graph) -> Graph:
 
 def seen_places(graph: Graph, decoder: Decoder) -> tuple[int, int, int] | None:
     """Return what `places` says of the grid that is attended to; None without attention."""
-    return places(encoder_of(graph).output_shape) if decoder.heads else None
+    return encoder_places(encoder_of(graph)) if decoder.heads else None
 
 
 def _for_each(b: Builder, state: Tensor, captions: int, number: int) -> Tensor:

@@ -13,6 +13,7 @@ from diglot.captioner.graphs import (
     seen_names,
     step_graph,
 )
+from diglot.captions.vocabulary import END
 from diglot.engine import Device, Executor, open_executor
 from diglot.graph import Graph
 
@@ -32,6 +33,13 @@ class Speaker:
         Whether weights will often be loaded anew.
     attention : bool
         Whether to tell where the decoder looks.
+
+    Attributes
+    ----------
+    words : int
+        Size of the vocabulary.
+    longest : int or None
+        After so many words, nothing but the end has any probability.
     """
 
     def __init__(
@@ -44,6 +52,7 @@ class Speaker:
         attention: bool = False,
     ) -> None:
         self.words = decoder.words
+        self.longest: int | None = None
         self._decoder, self._device, self._changing = decoder, device, changing
         self._attention = attention and decoder.heads > 0
         self._context = context_graph(graph, decoder)
@@ -79,6 +88,7 @@ class Speaker:
         states = {name: np.repeat(self._seen[name][:, None], beams, 1) for name in names}
         fixed = {name: array for name, array in self._seen.items() if name not in states}
         self._hold(np.arange(count), states, fixed)
+        self._said = 0
         return count
 
     def step(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -89,7 +99,11 @@ class Speaker:
         log_p, *rest = outputs
         self._states = dict(zip(self._decoder.states, rest, strict=False))
         looked = rest[-1][self._rows] if self._attention else None
-        return log_p[self._rows, :, 0], looked
+        log_p = log_p[self._rows, :, 0]
+        if self._said == self.longest:
+            log_p[..., np.arange(self.words) != END] = -np.inf
+        self._said += 1
+        return log_p, looked
 
     def choose(self, parents: np.ndarray) -> None:
         """Let beam j of image i go on from the states of its beam ``parents[i, j]``."""
