@@ -26,7 +26,7 @@
 #'     many numbers stand for a word.}
 #'   \item{`heads = 4`}{of the attention; `hidden` must be a multiple of it.}
 #'   \item{`tied = FALSE`}{whether words have the same numbers going in and coming out.}
-#'   \item{`dropout = 0`}{the share of the decoder's numbers that is dropped in training.}
+#'   \item{`dropout = 0.5`}{the share of the decoder's numbers that is dropped in training.}
 #'   \item{`layer = NULL`}{the encoder's layer that the decoder sees; by default the last that keeps
 #'     places, or without attention the one before the head.}
 #'   \item{`size = NULL`, `channels = NULL`, `resize = NULL`}{as in [image_classifier()].}
@@ -49,7 +49,8 @@
 #'   \item{`batch_size = 32`}{images in a step.}
 #'   \item{`optimizer = "adam"`, `learning_rate = NULL`, `momentum = 0.9`, `weight_decay = 0`,
 #'     `schedule = "cosine"`, `warmup_epochs = 0`, `clip_norm = 1`}{as in [image_classifier()].}
-#'   \item{`label_smoothing = 0`}{this share of each word's probability goes evenly to all words.}
+#'   \item{`label_smoothing = 0.1`}{this share of each word's probability goes evenly to all
+#'     words.}
 #'   \item{`augment = NULL`}{random changes to the training images, as in [image_classifier()]. A
 #'     change that makes captions wrong, such as a flip where they speak of left and right, does
 #'     harm.}
@@ -116,12 +117,12 @@ image_captioner.default <- image_captioner.data.frame
 captioner_defaults <- function() {
   list(
     encoder = "convnet", decoder = "lstm", attention = TRUE, layers = 1, hidden = 256,
-    embedding = 128, heads = 4, tied = FALSE, dropout = 0, layer = NULL, size = NULL,
+    embedding = 128, heads = 4, tied = FALSE, dropout = 0.5, layer = NULL, size = NULL,
     channels = NULL, resize = NULL, train = "auto", encoder_rate = NULL, views = NULL,
     min_count = 1, max_words = NULL, lowercase = TRUE, max_length = NULL, epochs = 20,
     self_critical = 0, batch_size = 32, optimizer = "adam", learning_rate = NULL, momentum = 0.9,
-    weight_decay = 0, schedule = "cosine", warmup_epochs = 0, clip_norm = 1, label_smoothing = 0,
-    augment = NULL, validation = NULL, patience = NULL, monitor = "val_cider_d",
+    weight_decay = 0, schedule = "cosine", warmup_epochs = 0, clip_norm = 1,
+    label_smoothing = 0.1, augment = NULL, validation = NULL, patience = NULL, monitor = "val_cider_d",
     restore_best = TRUE, callbacks = NULL, checkpoint = NULL, checkpoint_every = NULL,
     resume = NULL, device = "auto", memory_limit = NULL, threads = NULL, seed = NULL,
     verbose = "auto"

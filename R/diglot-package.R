@@ -1,13 +1,14 @@
 #' diglot: learning from images, in R and in Python, with one core
 #'
 #' Train, score and assess networks that classify images or describe them in words, from data
-#' frames, arrays and folders. The learning happens in a Python core on Apache MXNet that the package carries; the same code serves
-#' Python, so that a fit with the same data and the same `seed` has the same [fingerprint()] in
-#' both languages, and a model file that one writes the other reads.
+#' frames, arrays and folders. The learning happens in a Python core on Apache MXNet that the
+#' package carries; the same code serves Python, so that a fit with the same data and the same
+#' `seed` has the same [fingerprint()] in both languages, and a model file that one writes the
+#' other reads.
 #'
 #' Start with [image_classifier()], or with [pretrained()] and [fine_tune()] where there are few
-#' images, or with [image_captioner()]. [check_setup()] says what is installed and how to mend what is not; [install_diglot()]
-#' installs the Python side.
+#' images, or with [image_captioner()]. [check_setup()] says what is installed and how to mend
+#' what is not; [install_diglot()] installs the Python side.
 #'
 #' @section Where Python is found:
 #' Loading the package starts no Python. The first function that needs it takes, in this order:

@@ -87,10 +87,10 @@ prob_columns <- function(object, prob) {
 #'   no images.
 #' - `"all"`: one row a caption: `.row` (of the image) and `.rank` (1 is the best; for samples the
 #'   order in which they were drawn); `.pred_caption`; `.log_prob`, the natural logarithm of its
-#'   probability; `.score`, what beam search ranks by; `.ended`, `FALSE` where it has as many words
-#'   as it may have and had to end; `.words`, a list of character vectors; and `.attention`, a list of arrays
-#'   (word, height, width) that say where the model looked for each word: shares of the encoder's
-#'   grid of cells. `NULL` in it for a fit without attention.
+#'   probability; `.score`, what beam search ranks by; `.ended`, `FALSE` where it has as many
+#'   words as it may have and had to end; `.words`, a list of character vectors; and
+#'   `.attention`, a list of arrays (word, height, width) that say where the model looked for each
+#'   word: shares of the encoder's grid of cells. `NULL` in it for a fit without attention.
 #' @export
 #' @examplesIf diglot_available()
 #' data <- shapes(60, seed = 1, size = 32)
