@@ -123,8 +123,8 @@ captioner_defaults <- function() {
     self_critical = 0, batch_size = 32, optimizer = "adam", learning_rate = NULL, momentum = 0.9,
     weight_decay = 0, schedule = "cosine", warmup_epochs = 0, clip_norm = 1,
     label_smoothing = 0.1, augment = NULL, validation = NULL, patience = NULL,
-    monitor = "val_cider_d", restore_best = TRUE, callbacks = NULL, checkpoint = NULL, checkpoint_every = NULL,
-    resume = NULL, device = "auto", memory_limit = NULL, threads = NULL, seed = NULL,
+    monitor = "val_cider_d", restore_best = TRUE, callbacks = NULL, checkpoint = NULL,
+    checkpoint_every = NULL, resume = NULL, device = "auto", memory_limit = NULL, threads = NULL, seed = NULL,
     verbose = "auto"
   )
 }
