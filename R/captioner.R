@@ -124,7 +124,8 @@ captioner_defaults <- function() {
     weight_decay = 0, schedule = "cosine", warmup_epochs = 0, clip_norm = 1,
     label_smoothing = 0.1, augment = NULL, validation = NULL, patience = NULL,
     monitor = "val_cider_d", restore_best = TRUE, callbacks = NULL, checkpoint = NULL,
-    checkpoint_every = NULL, resume = NULL, device = "auto", memory_limit = NULL, threads = NULL, seed = NULL,
+    checkpoint_every = NULL, resume = NULL, device = "auto", memory_limit = NULL,
+    threads = NULL, seed = NULL,
     verbose = "auto"
   )
 }
