@@ -22,6 +22,7 @@ from diglot.errors import (
     DivergedError,
     ImageError,
     InputError,
+    InterruptedFitWarning,
     ModelFileError,
     OutOfMemoryError,
 )
@@ -404,3 +405,18 @@ def test_a_batch_beyond_memory_is_refused_with_a_size_that_fits(monkeypatch):
     model = ImageClassifier("lenet", size=28, batch_size=40, epochs=1, verbose=False)
     with pytest.raises(OutOfMemoryError, match=r"batch of 40 .*(try batch_size|smaller)"):
         model.fit(IMAGES, LABELS)
+
+
+def test_an_interrupt_that_is_told_of_twice_keeps_the_fit():
+    """R tells of one Ctrl-C when it is pressed, and again when R is called next."""
+
+    def listener(event):
+        if event["event"] in ("row", "finish"):
+            raise KeyboardInterrupt
+
+    images = np.random.default_rng(1).random((40, 8, 8))
+    model = ImageClassifier("mlp", epochs=50, seed=1, verbose=listener)
+    with pytest.warns(InterruptedFitWarning):
+        model.fit(images, ["a", "b"] * 20)
+    assert model.stopped_ == "interrupted"
+    assert len(model.history_) == 1

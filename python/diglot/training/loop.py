@@ -172,7 +172,11 @@ class _Loop:
         except KeyboardInterrupt:
             state.stopped = "interrupted"
         finally:
-            self.reporter.finish()
+            try:
+                self.reporter.finish()
+            except KeyboardInterrupt:
+                # R may tell of one Ctrl-C twice: when it is pressed, and when R is called next.
+                state.stopped = "interrupted"
         if state.stopped == "interrupted":
             _warn_interrupted(state.epoch)
         if plan.restore_best and plan.monitor and state.best is not None:
