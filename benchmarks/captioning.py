@@ -26,7 +26,7 @@ import numpy as np
 from lenet import processor
 
 import diglot
-from diglot.captioner.words import Groups, caption_lists, codes, gather
+from diglot.captioner.captioned import Groups, caption_lists, codes, gather
 from diglot.captions.vocabulary import BEGIN, END, UNKNOWN
 from diglot.engine.mxnet import physical_cores
 

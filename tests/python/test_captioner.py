@@ -349,13 +349,12 @@ def test_each_epoch_is_judged_by_its_text():
 
 def held_out(model, count, share):
     """Return the rows that were held out: those of the images, sorted by content."""
-    from diglot.captioner.estimator import _held_out_rows
-    from diglot.captioner.words import gather
+    from diglot.captioner import captioned
     from diglot.images import PreparedImages, as_images
 
     with PreparedImages(as_images(IMAGES[:count]), model.network_.input) as ready:
-        captioned, _ = gather(ready.keys(), CAPTIONS[:count])
-    return captioned.places[_held_out_rows(len(captioned), share, model.seed_)]
+        rows, _ = captioned.gather(ready.keys(), CAPTIONS[:count])
+    return rows.places[captioned.held_out(len(rows), share, model.seed_)]
 
 
 def test_the_best_epoch_is_restored():

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import chisquare
 
-from diglot.captioner import decoding
+from diglot.captioner import choosing
 from diglot.captioner.decoding import beam_search, sample
 from diglot.captions import BEGIN, END, PAD, UNKNOWN
 from diglot.errors import DiglotError, InputError
@@ -583,7 +583,7 @@ def test_the_largest_are_those_of_a_full_sort(rows, repeats, share):
     rows = np.tile(rows, (1, repeats))
     k = 1 + int(share * (min(rows.shape[1], 100) - 1))
     expected = np.argsort(-rows, axis=1, kind="stable")[:, :k]
-    np.testing.assert_array_equal(decoding._largest(rows, k), expected)
+    np.testing.assert_array_equal(choosing.largest(rows, k), expected)
 
 
 @pytest.mark.parametrize("k", [1, 5, 20, 64, 65, 200])
@@ -597,7 +597,7 @@ def test_the_largest_of_long_rows(k, columns):
     rows[4] = np.sort(rows[4])
     before = rows.copy()
     order = np.argsort(-rows, axis=1, kind="stable")
-    found = decoding._largest(rows[:, 4:], min(k, columns - 4)) + 4
+    found = choosing.largest(rows[:, 4:], min(k, columns - 4)) + 4
     order = np.array([[at for at in row if at >= 4] for row in order])
     np.testing.assert_array_equal(found, order[:, :k])
     np.testing.assert_array_equal(rows, before)
@@ -610,10 +610,10 @@ def test_draws_from_long_rows_are_in_proportion():
     weights[::7] = 0
     n = 40_000
     chance = (np.arange(n) + 0.5) / n  # evenly spread, so that shares are met to 1 / n
-    drawn = decoding._draw_from_all(np.tile(weights, (n, 1)), chance)
+    drawn = choosing.draw(np.tile(weights, (n, 1)), chance)
     shares = np.bincount(drawn, minlength=300) / n
     np.testing.assert_allclose(shares, weights / weights.sum(dtype=float), atol=1.5 / n)
     assert not shares[::7].any()
     edges = np.array([0.0, np.nextafter(1.0, 0.0)])
-    first, last = decoding._draw_from_all(np.tile(weights, (2, 1)), edges)
+    first, last = choosing.draw(np.tile(weights, (2, 1)), edges)
     assert (first, last) == (np.flatnonzero(weights)[0], np.flatnonzero(weights)[-1])

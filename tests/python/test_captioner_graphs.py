@@ -12,20 +12,19 @@ from safetensors.numpy import load_file
 
 from diglot import network
 from diglot.builder import Builder, initial_weights
+from diglot.captioner.captioned import Groups
+from diglot.captioner.decoder import Decoder
+from diglot.captioner.encoder import encoder_end, places
 from diglot.captioner.graphs import (
-    Decoder,
     caption_graph,
     context_graph,
-    encoder_end,
     encoder_of,
-    places,
     seen_layers,
     seen_places,
     step_graph,
     training_graph,
 )
 from diglot.captioner.speaker import Speaker
-from diglot.captioner.words import Groups
 from diglot.engine import Device, Optimiser, open_executor
 from diglot.engine.mxnet import load
 from diglot.errors import InputError, ModelFileError

@@ -15,22 +15,17 @@ from sklearn.utils.validation import check_is_fitted
 
 from diglot.augment import Augment, augment
 from diglot.builder import initial_weights
+from diglot.captioner.captioned import Captioned, caption_lists, codes, gather, held_out
+from diglot.captioner.decoder import Decoder
 from diglot.captioner.decoding import Hypothesis, beam_search, sample
+from diglot.captioner.encoder import encoder_end
 from diglot.captioner.fitting import Fit, Rows, plan_phases, run_fit
-from diglot.captioner.graphs import (
-    Decoder,
-    caption_graph,
-    context_graph,
-    encoder_end,
-    encoder_of,
-    seen_places,
-)
+from diglot.captioner.graphs import caption_graph, context_graph, encoder_of, seen_places
 from diglot.captioner.model_file import metadata
 from diglot.captioner.settings import MOST_WORDS, check_settings
 from diglot.captioner.speaker import Speaker
-from diglot.captioner.words import Captioned, caption_lists, codes, gather
 from diglot.captions.vocabulary import Vocabulary
-from diglot.engine import pick_device
+from diglot.engine import Device, pick_device
 from diglot.errors import DivergedError, InputError
 from diglot.estimators.base import NetworkEstimator, last_measures
 from diglot.estimators.inputs import check_channels, input_spec, standardised
@@ -43,7 +38,6 @@ from diglot.images import ImageSet, as_images, batches
 from diglot.networks import refit, resolve
 from diglot.progress import reporter
 from diglot.seeds import check_seed, stream
-from diglot.training import Plan
 from diglot.weighted import describe
 
 _RATES = {"sgd": 0.05, "adam": 2e-3, "adamw": 2e-3}
@@ -360,7 +354,7 @@ class ImageCaptioner(NetworkEstimator):
                 opened.enter_context(held_images)
                 digest = hashlib.sha256((digest + more).encode()).hexdigest()
             elif self.validation is not None:
-                chosen = _held_out_rows(len(captioned), float(self.validation), seed)
+                chosen = held_out(len(captioned), float(self.validation), seed)
                 held_images, held = ready, captioned.take(np.flatnonzero(chosen))
                 captioned = captioned.take(np.flatnonzero(~chosen))
             if not given:
@@ -453,22 +447,6 @@ class ImageCaptioner(NetworkEstimator):
         ready = self._prepared(images, encoder)
         captioned, digest = gather(ready.keys(), texts)
         return ready, captioned, digest
-
-    def _plan(self, seed: int, *, judged: bool) -> Plan:
-        if self.patience is not None and not judged:
-            raise InputError(
-                "patience needs images to judge by: give validation=0.2 or validation_data="
-            )
-        return Plan(
-            epochs=1,  # each phase has its own, and its own rate
-            learning_rate=1.0,
-            schedule=self.schedule,
-            warmup_epochs=float(self.warmup_epochs),
-            seed=seed,
-            monitor=self.monitor if judged else None,
-            patience=self.patience,
-            restore_best=bool(self.restore_best),
-        )
 
     def _check_judges(self, images: int) -> None:
         if images == 1 and self.monitor == "val_cider_d":
@@ -602,11 +580,10 @@ class ImageCaptioner(NetworkEstimator):
         return context_graph(self.network_, self.decoder_)
 
     def _speaker(self, attention: bool) -> Speaker:
-        kept, name = self._runtime.executors, ("speaker", attention)
-        if name not in kept:
-            device = pick_device(self.device if self.device != self.device_ else "auto")
-            kept[name] = Speaker(self.network_, self.decoder_, device, attention=attention)
-        return kept[name]
+        def make(device: Device) -> Speaker:
+            return Speaker(self.network_, self.decoder_, device, attention=attention)
+
+        return self._kept(("speaker", attention), make)
 
     def _caption(self, found: Hypothesis, longest: int) -> Caption:
         tokens, looked = found.tokens, found.attention
@@ -708,13 +685,3 @@ def _resolved(encoder: Any, spec: InputSpec) -> Graph:
     if not isinstance(encoder, Graph):
         return resolve(encoder, spec, 1)
     return refit(encoder_of(encoder) if "tokens" in encoder.inputs else encoder, spec)
-
-
-def _held_out_rows(count: int, share: float, seed: int) -> np.ndarray:
-    """Return which images are held out."""
-    if count < 2:
-        raise InputError("validation= needs at least two different images")
-    chosen = np.zeros(count, bool)
-    held = min(count - 1, max(1, round(share * count)))
-    chosen[stream(seed, "validation").permutation(count)[:held]] = True
-    return chosen

@@ -5,31 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from diglot.augment import Augment
-from diglot.captioner.graphs import Decoder, training_graph
+from diglot.captioner.captioned import Captioned, Groups
+from diglot.captioner.decoder import Decoder
+from diglot.captioner.graphs import training_graph
 from diglot.captioner.speaker import Speaker
 from diglot.captioner.task import Judge, LikelihoodTask, Recipe, SelfCriticalTask
-from diglot.captioner.words import Captioned, Groups
 from diglot.captions.vocabulary import Vocabulary
-from diglot.engine import Device, Executor, Optimiser, open_executor
+from diglot.engine import Device, Executor, Optimiser
 from diglot.estimators.feed import Feed
-from diglot.estimators.frozen import Frozen, split_frozen
+from diglot.estimators.frozen import Frozen
 from diglot.estimators.phases import (
-    MOST_VIEWS,
     Fitted,
     Phase,
-    refuse_memory,
+    open_phase,
     run_phases,
     score_batch,
+    views_of,
 )
 from diglot.graph import Graph
 from diglot.images import PreparedImages
 from diglot.progress import Reporter
-from diglot.training import Checkpoints, Plan, Task
+from diglot.training import Plan, Task
 
 REWARDED = "cider_d"
 
@@ -134,44 +136,21 @@ def plan_phases(
     return phases
 
 
-def run_fit(
-    fit: Fit,
-    *,
-    reporter: Reporter,
-    callbacks: Any = None,
-    checkpoints: Checkpoints | None = None,
-    resume: str | None = None,
-) -> Fitted:
+def run_fit(fit: Fit, *, reporter: Reporter, **how: Any) -> Fitted:
     """Go through the phases of a fit; see `diglot.estimators.phases.run_phases`."""
-
-    def opened(graph: Graph, phase: Phase) -> Any:
-        return _opened(fit, phase, graph, reporter)
-
-    return run_phases(
-        fit.graph,
-        fit.phases,
-        fit.plan,
-        fit.run,
-        opened,
-        reporter=reporter,
-        callbacks=callbacks,
-        checkpoints=checkpoints,
-        resume=resume,
-    )
+    return run_phases(fit, partial(_opened, fit, reporter), reporter=reporter, **how)
 
 
 @contextmanager
 def _opened(
-    fit: Fit, phase: Phase, graph: Graph, reporter: Reporter
+    fit: Fit, reporter: Reporter, phase: Phase, graph: Graph
 ) -> Iterator[tuple[Executor, Task]]:
     """Open what runs the part that learns, and its task, which has the part that does not."""
-    frozen, rest = split_frozen(graph, phase.learned, fit.device)
-    refuse_memory(rest, min(fit.batch_size, len(fit.train.captioned)), fit.device)
     rewarded = phase.objective == REWARDED
-    executor = open_executor(rest, fit.device)
-    factors = {name: phase.factors[name] for name in rest.parameters}
-    trained = training_graph(rest, 0.0 if rewarded else fit.smoothing, rewarded=rewarded)
-    executor.prepare_training(trained, fit.optimiser, factors)
+    smoothing = 0.0 if rewarded else fit.smoothing
+    training = partial(training_graph, smoothing=smoothing, rewarded=rewarded)
+    size = min(fit.batch_size, len(fit.train.captioned))
+    frozen, rest, executor = open_phase(fit, phase, graph, size, training)
     speaker = Speaker(rest, fit.decoder, fit.device, changing=True)
     judge = _judge(fit, rest, frozen, speaker)
     feed = _feed(fit, fit.train, frozen, score_batch(graph), fit.augment)
@@ -179,8 +158,7 @@ def _opened(
     feeds = [feed, judge.feed] if judge else [feed]
     try:
         for each in feeds:
-            views = fit.views or min(phase.epochs, MOST_VIEWS)
-            each.compute_features(views, fit.memory_limit, reporter)
+            each.compute_features(views_of(fit, phase), fit.memory_limit, reporter)
         if rewarded:
             references = [[ids.tolist() for ids in captions] for captions in fit.train.coded]
             yield (

@@ -10,169 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from diglot.builder import Builder, Tensor
-from diglot.errors import InputError, ModelFileError
+from diglot.captioner.decoder import Decoder, recurrent_parts
+from diglot.captioner.encoder import encoder_places, places
 from diglot.graph import Graph, InputSpec
-from diglot.operators import Shape
-
-CELLS = ("lstm", "gru")
-MOST_LAYERS = 100
-_GATES = {"lstm": 4, "gru": 3}
-
-
-@dataclass(frozen=True)
-class Decoder:
-    """What a decoder is made of.
-
-    Attributes
-    ----------
-    words : int
-        Size of the vocabulary, special words included.
-    cell : {"lstm", "gru"}
-        Hochreiter and Schmidhuber (1997); Cho et al. (2014).
-    hidden, layers : int
-        Width of the states; recurrent layers.
-    embedding : int
-        Width of a word.
-    heads : int
-        Of the attention over the encoder's grid; 0 for none.
-    tied : bool
-        Whether a word has the same numbers going in and coming out.
-    dropout : float
-        Share of numbers dropped before each layer and before the words are scored.
-    """
-
-    words: int
-    cell: str = "lstm"
-    hidden: int = 256
-    layers: int = 1
-    embedding: int = 256
-    heads: int = 4
-    tied: bool = False
-    dropout: float = 0.0
-
-    @property
-    def states(self) -> list[str]:
-        """The names of the states: of each layer, and an LSTM's memories."""
-        kinds = ("state", "memory") if self.cell == "lstm" else ("state",)
-        return [f"{kind}{layer}" for layer in range(1, self.layers + 1) for kind in kinds]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON can hold it."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, fields: Any) -> Decoder:
-        """Read what `to_dict` returned, from a file that may be damaged."""
-        try:
-            made = cls(**fields)
-            counts = [made.words, made.hidden, made.layers, made.embedding]
-            sound = all(type(n) is int and 0 < n < 2**24 for n in counts) and made.cell in CELLS
-            sound = sound and type(made.heads) is int and 0 <= made.heads <= made.hidden
-            sound = sound and made.layers <= MOST_LAYERS
-            sound = sound and made.hidden % (made.heads or 1) == 0
-            sound = sound and isinstance(made.tied, bool) and 0 <= made.dropout < 1
-        except TypeError as error:
-            raise ModelFileError(f"the decoder's description is damaged: {error}") from error
-        if not sound:
-            raise ModelFileError(f"the decoder's description is damaged: {fields}")
-        return made
-
-
-# ---- the encoder
-
-
-def encoder_end(graph: Graph, attention: bool, layer: str | None = None) -> str:
-    """Return the layer whose output the decoder sees.
-
-    Parameters
-    ----------
-    graph : Graph
-        The encoder.
-    attention : bool
-        Whether it must keep places.
-    layer : str, optional
-        The user's choice.
-
-    Raises
-    ------
-    InputError
-        If the network has no such layer, or none that keeps places.
-
-    Examples
-    --------
-    >>> from diglot import network
-    >>> net = network("resnet18")
-    >>> encoder_end(net, False), encoder_end(net, True)
-    ('avgpool_flat', 'layer4_1_relu2')
-    """
-    last = graph.nodes[graph.heads[0][0]].name
-    passed = [*graph.cuts(), last]
-    if layer is not None:
-        rank = len(graph.shape_of(layer))
-        if layer not in passed:
-            raise InputError(f"not everything in {graph.name!r} passes through {layer!r}")
-        if attention and rank not in (2, 3):
-            raise InputError(
-                f"the layer {layer!r} of {graph.name!r} has the output {graph.shape_of(layer)}, "
-                "which has no places to attend to: name an earlier layer, or attention=False"
-            )
-        return layer
-    # A network without a head, such as one that was cut, is used whole.
-    backbone = graph.features or (graph.head if len(graph.output_shape) == 1 else last)
-    ends = [name for name in passed if graph.index_of(name) <= graph.index_of(backbone)]
-    ends = [name for name in ends if graph.nodes[graph.index_of(name)].op != "Dropout"]
-    if not attention:
-        return ends[-1]
-    placed = [name for name in ends if _cells(graph.shape_of(name)) > 1]
-    if not placed:
-        raise InputError(
-            f"the encoder {graph.name!r} keeps no places to attend to: take a convolutional "
-            "network, or attention=False"
-        )
-    return placed[-1]
-
-
-def _cells(shape: Sequence[int]) -> int:
-    """Return how many places a layer's output has: an image's pixels, a transformer's tokens."""
-    return shape[1] * shape[2] if len(shape) == 3 else shape[0] if len(shape) == 2 else 0
-
 
 # ---- what the decoder sees
-
-
-def places(shape: Sequence[int]) -> tuple[int, int, int]:
-    """Return height and width of an encoder's output, and how many cells before are no places.
-
-    A transformer's tokens may have one more in front, which is of the whole image.
-
-    Examples
-    --------
-    >>> places((512, 7, 7)), places((197, 384)), places((100,))
-    ((7, 7, 0), (14, 14, 1), (1, 1, 0))
-    """
-    if len(shape) == 3:
-        return shape[1], shape[2], 0
-    cells = shape[0] if len(shape) == 2 else 1
-    for skipped in (0, 1):
-        side = math.isqrt(cells - skipped)
-        if side * side == cells - skipped:
-            return side, side, skipped
-    return 1, cells, 0
-
-
-def encoder_places(encoder: Graph) -> tuple[int, int, int]:
-    """Return what `places` says of an encoder's output; a transformer's patches tell it best."""
-    shape = encoder.output_shape
-    if len(shape) == 2:
-        for before in reversed(encoder.output_shapes):
-            patches = before[0][1:]
-            if len(patches) == 3 and patches[1] * patches[2] in (shape[0], shape[0] - 1):
-                return patches[1], patches[2], shape[0] - patches[1] * patches[2]
-    return places(shape)
 
 
 def _grid(b: Builder, x: Tensor) -> Tensor:
@@ -286,20 +131,6 @@ def _dropped(b: Builder, x: Tensor, decoder: Decoder, name: str) -> Tensor:
     if not decoder.dropout:
         return x
     return b.add("Dropout", x, name=f"{name}_dropout", p=decoder.dropout)
-
-
-def recurrent_parts(decoder: Decoder, layer: int, width: int) -> dict[str, Shape]:
-    """Return the shapes of a recurrent layer's weights and biases, as the operator lines them up.
-
-    Examples
-    --------
-    >>> recurrent_parts(Decoder(words=9, hidden=2), 1, 3)["rnn1_i2h_weight"]
-    (8, 3)
-    """
-    gates = _GATES[decoder.cell] * decoder.hidden
-    shapes = ((gates, width), (gates, decoder.hidden), (gates,), (gates,))
-    parts = ("i2h_weight", "h2h_weight", "i2h_bias", "h2h_bias")
-    return {f"rnn{layer}_{part}": shape for part, shape in zip(parts, shapes, strict=True)}
 
 
 def _recurrent_weights(
@@ -512,17 +343,17 @@ def step_graph(decoder: Decoder, cells: int, beams: int, *, attention: bool = Fa
     attention : bool
         Whether to put out where it looks.
 
-    Notes
-    -----
-    A recurrent layer's weights are one flat parameter, ``rnn1_weights``, of the parts that
-    `recurrent_parts` names: so they are not lined up anew for each word.
-
     Returns
     -------
     Graph
         Inputs: those of `seen_names`, states by beam, and ``tokens`` (beams, 1). Outputs: log-
         probabilities of the next words (beams, 1, words), the states after them, and with
         ``attention`` the cells' shares (beams, cells) in the last layer, averaged over its heads.
+
+    Notes
+    -----
+    A recurrent layer's weights are one flat parameter, ``rnn1_weights``, of the parts that
+    `recurrent_parts` names: so they are not lined up anew for each word.
     """
     b = Builder(InputSpec(1, 1, 1), images=False)
     share = (decoder.heads, cells, decoder.hidden // max(decoder.heads, 1))

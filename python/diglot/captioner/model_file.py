@@ -7,13 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from diglot.captioner.graphs import (
-    Decoder,
-    caption_graph,
-    encoder_of,
-    seen_layers,
-    seen_places,
-)
+from diglot.captioner.decoder import Decoder
+from diglot.captioner.graphs import caption_graph, encoder_of, seen_layers, seen_places
 from diglot.captioner.settings import MOST_WORDS, check_settings
 from diglot.captions.vocabulary import Vocabulary
 from diglot.errors import InputError, ModelFileError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from diglot.captioner.graphs import CELLS, MOST_LAYERS
+from diglot.captioner.decoder import CELLS, MOST_LAYERS
 from diglot.captioner.task import MEASURES
 from diglot.errors import InputError
 from diglot.estimators.settings import check_training, flag, is_several, number, whole

@@ -6,13 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from diglot.captioner.graphs import (
-    Decoder,
-    context_graph,
-    recurrent_parts,
-    seen_names,
-    step_graph,
-)
+from diglot.captioner.decoder import Decoder, recurrent_parts
+from diglot.captioner.graphs import context_graph, seen_names, step_graph
 from diglot.captions.vocabulary import END
 from diglot.engine import Device, Executor, open_executor
 from diglot.graph import Graph
@@ -64,9 +59,10 @@ class Speaker:
     def load_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         """Go on with other weights; those that are not given stay."""
         self._weights.update(weights)
-        for executor in (self._see, *self._steps.values()):
-            if executor is not None:
-                executor.load_weights(self._lined_up())
+        opened = [e for e in (self._see, *self._steps.values()) if e is not None]
+        lined = self._lined_up() if opened else {}
+        for executor in opened:
+            executor.load_weights(lined)
 
     def see(self, data: np.ndarray) -> None:
         """Look at a batch of images, or of what the frozen part made of them."""
@@ -95,8 +91,7 @@ class Speaker:
         """Return log-probabilities (n, beams, words), and attention (n, beams, cells)."""
         given = np.zeros((self._room, self._beams, 1), np.float32)
         given[self._rows, :, 0] = tokens
-        outputs = self._steps[self._beams].outputs({**self._states, "tokens": given})
-        log_p, *rest = outputs
+        log_p, *rest = self._steps[self._beams].outputs({**self._states, "tokens": given})
         self._states = dict(zip(self._decoder.states, rest, strict=False))
         looked = rest[-1][self._rows] if self._attention else None
         log_p = log_p[self._rows, :, 0]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from diglot.captioner.captioned import Captioned, Groups, bucket_bounds
 from diglot.captioner.decoding import beam_search, sample
 from diglot.captioner.speaker import Speaker
-from diglot.captioner.words import Captioned, Groups, bucket_bounds
 from diglot.captions.vocabulary import BEGIN, END, Vocabulary, tokenise
 from diglot.engine import Executor
 from diglot.estimators.feed import Feed

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ from diglot.classifier.lineage import lineage
 from diglot.classifier.model_file import metadata
 from diglot.classifier.settings import check_settings, jsonable_weights
 from diglot.classifier.task import Recipe, Rows, log_softmax, score
-from diglot.engine import pick_device
+from diglot.engine import open_executor, pick_device
 from diglot.errors import DivergedError, InputError
 from diglot.estimators.base import NetworkEstimator, last_measures
 from diglot.estimators.inputs import (
@@ -52,7 +53,7 @@ from diglot.graph import Graph
 from diglot.images import ImageSet, as_images
 from diglot.networks import resolve
 from diglot.progress import reporter
-from diglot.training import LearningRates, Plan
+from diglot.training import LearningRates
 from diglot.weighted import embed
 
 # By optimiser: where all begins anew, where a head alone does, and where all goes on.
@@ -509,7 +510,13 @@ class ImageClassifier(
                 phases=plan_phases(
                     graph, session.train, session.epochs, rates, float(self.layer_decay)
                 ),
-                plan=self._plan(session, seed, judged=held is not None),
+                plan=self._plan(
+                    seed,
+                    judged=held is not None,
+                    schedule=session.schedule,
+                    warmup_epochs=float(self.warmup_epochs) if session.fresh_optimiser else 0.0,
+                    first_epoch=session.first_epoch,
+                ),
                 run=self._run(
                     graph,
                     digest,
@@ -549,23 +556,6 @@ class ImageClassifier(
         ready = self._prepared(images, graph)
         digest = hashlib.sha256(b"".join(ready.keys()) + codes.tobytes()).hexdigest()
         return Rows(ready, np.arange(len(images)), codes, np.ones(len(images))), digest
-
-    def _plan(self, session: _Session, seed: int, *, judged: bool) -> Plan:
-        if self.patience is not None and not judged:
-            raise InputError(
-                "patience needs images to judge by: give validation=0.2 or validation_data="
-            )
-        return Plan(
-            epochs=1,  # each phase has its own, and its own rate
-            learning_rate=1.0,
-            schedule=session.schedule,
-            warmup_epochs=float(self.warmup_epochs) if session.fresh_optimiser else 0.0,
-            seed=seed,
-            first_epoch=session.first_epoch,
-            monitor=self.monitor if judged else None,
-            patience=self.patience,
-            restore_best=bool(self.restore_best),
-        )
 
     def _settled(self, fitted: Fitted, labels: Labels, fit: Fit, session: _Session) -> None:
         """Set the fitted attributes."""
@@ -612,10 +602,11 @@ class ImageClassifier(
         check_channels(images, self.network_.input)
         listener = reporter(self.verbose)
         batch = score_batch(self.network_)
+        executor = self._kept("network", partial(open_executor, self.network_))
         with self._prepared(images, self.network_) as ready:
             listener.start("Predicting", len(images), "image")
             try:
-                return score(self._executor(), ready, batch, self.threads, listener.step)
+                return score(executor, ready, batch, self.threads, listener.step)
             finally:
                 listener.finish()
 

@@ -5,24 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import numpy as np
-
 from diglot.classifier.task import ClassificationTask, Recipe, Rows, training_graph
-from diglot.engine import Device, Executor, Optimiser, open_executor
-from diglot.estimators.frozen import split_frozen
+from diglot.engine import Device, Executor, Optimiser
 from diglot.estimators.phases import (
-    MOST_VIEWS,
     Fitted,
     Phase,
-    refuse_memory,
+    open_phase,
     run_phases,
     score_batch,
+    views_of,
 )
 from diglot.graph import Graph
 from diglot.progress import Reporter
-from diglot.training import Checkpoints, LearningRates, Plan, range_test
+from diglot.training import LearningRates, Plan, range_test
 
 
 @dataclass(frozen=True)
@@ -70,39 +68,16 @@ class Fit:
     memory_limit: int | None = None
 
 
-def run_fit(
-    fit: Fit,
-    *,
-    reporter: Reporter,
-    callbacks: Any = None,
-    checkpoints: Checkpoints | None = None,
-    resume: str | None = None,
-    optimiser_state: Mapping[str, np.ndarray] | None = None,
-) -> Fitted:
+def run_fit(fit: Fit, *, reporter: Reporter, **how: Any) -> Fitted:
     """Go through the phases of a fit; see `diglot.estimators.phases.run_phases`."""
-
-    def opened(graph: Graph, phase: Phase) -> Any:
-        return _opened(fit, phase, graph, reporter)
-
-    return run_phases(
-        fit.graph,
-        fit.phases,
-        fit.plan,
-        fit.run,
-        opened,
-        reporter=reporter,
-        callbacks=callbacks,
-        checkpoints=checkpoints,
-        resume=resume,
-        optimiser_state=optimiser_state,
-    )
+    return run_phases(fit, partial(_opened, fit, reporter), reporter=reporter, **how)
 
 
 def try_rates(
     fit: Fit, lowest: float, highest: float, steps: int, reporter: Reporter
 ) -> LearningRates:
     """Run the range test on a fit's last phase; see :func:`diglot.training.range_test`."""
-    with _opened(fit, fit.phases[-1], fit.graph, reporter) as (executor, task):
+    with _opened(fit, reporter, fit.phases[-1], fit.graph) as (executor, task):
         return range_test(
             executor, task, lowest, highest, steps, seed=fit.plan.seed, reporter=reporter
         )
@@ -110,22 +85,15 @@ def try_rates(
 
 @contextmanager
 def _opened(
-    fit: Fit, phase: Phase, graph: Graph, reporter: Reporter
+    fit: Fit, reporter: Reporter, phase: Phase, graph: Graph
 ) -> Iterator[tuple[Executor, ClassificationTask]]:
     """Open what runs the part that learns, and its task, which has the part that does not."""
-    frozen, rest = split_frozen(graph, phase.learned, fit.device)
-    refuse_memory(rest, min(fit.recipe.batch_size, len(fit.train)), fit.device)
-    executor = open_executor(rest, fit.device)
-    factors = {n: phase.factors[n] for n in rest.parameters}
-    executor.prepare_training(training_graph(rest), fit.optimiser, factors)
+    size = min(fit.recipe.batch_size, len(fit.train))
+    frozen, _, executor = open_phase(fit, phase, graph, size, training_graph)
     batch = score_batch(graph)
     task = ClassificationTask(fit.train, fit.held, fit.classes, fit.recipe, batch, frozen)
     try:
-        task.compute_features(_views(fit, phase), fit.memory_limit, reporter)
+        task.compute_features(views_of(fit, phase), fit.memory_limit, reporter)
         yield executor, task
     finally:
         task.close()
-
-
-def _views(fit: Fit, phase: Phase) -> int:
-    return fit.views or min(phase.epochs, MOST_VIEWS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from diglot import storage
 from diglot.augment import augment
-from diglot.engine import Executor, open_executor, pick_device
+from diglot.engine import Device, pick_device
 from diglot.errors import InputError
 from diglot.estimators.phases import Fitted
 from diglot.estimators.settings import UNSAVED, jsonable_settings
 from diglot.graph import Graph
 from diglot.images import ImageSet, PreparedImages
 from diglot.seeds import check_seed
-from diglot.training import Checkpoints, find_checkpoint
+from diglot.training import Checkpoints, Plan, find_checkpoint
 
 # What does not change the result of a fit, or is told of in another way.
 _RUN_IGNORES = (*UNSAVED, "network", "encoder", "device", "memory_limit", "threads", "augment")
@@ -32,7 +32,7 @@ class Runtime:
     """What a fitted model keeps for speed only: it is never copied nor stored."""
 
     def __init__(self) -> None:
-        self.executors: dict[Any, Executor] = {}
+        self.kept: dict[Any, Any] = {}
         self.optimiser_state: dict[str, np.ndarray] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -101,6 +101,23 @@ class NetworkEstimator(BaseEstimator):
             **more,
         }
 
+    def _plan(self, seed: int, *, judged: bool, **more: Any) -> Plan:
+        """Return what all phases of a fit share; ``more`` differs from the settings."""
+        if self.patience is not None and not judged:
+            raise InputError(
+                "patience needs images to judge by: give validation=0.2 or validation_data="
+            )
+        settings = {"schedule": self.schedule, "warmup_epochs": float(self.warmup_epochs), **more}
+        return Plan(
+            epochs=1,  # each phase has its own, and its own rate
+            learning_rate=1.0,
+            seed=seed,
+            monitor=self.monitor if judged else None,
+            patience=self.patience,
+            restore_best=bool(self.restore_best),
+            **settings,
+        )
+
     def _settle(self, fitted: Fitted, seed: int, device: Any, *, first_epoch: int = 0) -> None:
         """Set the attributes that every fitted model has; epochs of earlier fits stay."""
         result = fitted.result
@@ -126,12 +143,11 @@ class NetworkEstimator(BaseEstimator):
 
     # ---- answering
 
-    def _executor(self, graph: Graph | None = None, name: str = "network") -> Executor:
-        """Return what runs the fitted network, or a part of it that has a name."""
-        kept = self._runtime.executors
+    def _kept(self, name: Any, make: Callable[[Device], Any]) -> Any:
+        """Return what answers for the fitted network; it is made for a device when first asked."""
+        kept = self._runtime.kept
         if name not in kept:
-            device = pick_device(self.device if self.device != self.device_ else "auto")
-            kept[name] = open_executor(self.network_ if graph is None else graph, device)
+            kept[name] = make(pick_device(self.device if self.device != self.device_ else "auto"))
         return kept[name]
 
     # ---- files and words
@@ -169,7 +185,7 @@ class NetworkEstimator(BaseEstimator):
         return hasattr(self, "network_")
 
 
-def last_measures(history: pd.DataFrame, names: Iterator[str] | tuple[str, ...]) -> str:
+def last_measures(history: pd.DataFrame, names: Sequence[str]) -> str:
     """Return the last epoch's measures in words."""
     last: Mapping[str, Any] = history.iloc[-1].to_dict() if len(history) else {}
     return ", ".join(f"{n} {last[n]:.4f}" for n in names if n in last and last[n] == last[n])

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from diglot.engine import Device, Executor
+from diglot.engine import Device, Executor, Optimiser, open_executor
 from diglot.errors import DivergedError, InputError, OutOfMemoryError
+from diglot.estimators.frozen import Frozen, split_frozen
 from diglot.graph import Graph
 from diglot.images.memory import available_memory
 from diglot.progress import Reporter
@@ -30,7 +31,7 @@ from diglot.training import (
 )
 
 _CACHED_BYTES = 256 << 20  # of activations, in one batch of scoring
-MOST_VIEWS = 5  # of each image, where the frozen part is computed once
+_MOST_VIEWS = 5  # of each image, where the frozen part is computed once
 
 
 @dataclass(frozen=True)
@@ -134,14 +135,43 @@ class Fitted:
     optimiser_state: dict[str, np.ndarray]
 
 
-Opened = Callable[[Graph, Phase], AbstractContextManager[tuple[Executor, Task]]]
+class Phased(Protocol):
+    """What every fit says of itself.
+
+    Attributes
+    ----------
+    graph : Graph
+        With the weights to begin from.
+    phases : sequence of Phase
+        One after the other; what learned in one goes on learning in the next, so that a
+        checkpoint holds all that the fit has changed.
+    plan : Plan
+        What all phases share; ``first_epoch`` counts epochs of earlier fits.
+    run : mapping
+        What identifies the fit, for its checkpoints.
+    optimiser : Optimiser
+        How weights follow gradients.
+    device : Device
+        Where to compute.
+    views : int or None
+        Into how many augmented views to look when features are computed once; None for one an
+        epoch, at most 5.
+    """
+
+    graph: Graph
+    phases: Sequence[Phase]
+    plan: Plan
+    run: Mapping[str, Any]
+    optimiser: Optimiser
+    device: Device
+    views: int | None
+
+
+Opened = Callable[[Phase, Graph], AbstractContextManager[tuple[Executor, Task]]]
 
 
 def run_phases(
-    graph: Graph,
-    phases: Sequence[Phase],
-    plan: Plan,
-    run: Mapping[str, Any],
+    fit: Phased,
     opened: Opened,
     *,
     reporter: Reporter,
@@ -154,17 +184,10 @@ def run_phases(
 
     Parameters
     ----------
-    graph : Graph
-        With the weights to begin from.
-    phases : sequence of Phase
-        One after the other; what learned in one goes on learning in the next, so that a
-        checkpoint holds all that the fit has changed.
-    plan : Plan
-        What all phases share; ``first_epoch`` counts epochs of earlier fits.
-    run : mapping
-        What identifies the fit, for its checkpoints.
+    fit : Phased
+        The fit.
     opened : callable
-        Of a network with weights and a phase: a context in which there are an executor, prepared
+        Of a phase and a network with weights: a context in which there are an executor, prepared
         for training, and the task. Images that were not read yet may be read in it.
     reporter, callbacks, checkpoints
         See :func:`diglot.training.train`.
@@ -181,20 +204,20 @@ def run_phases(
     """
     found = None
     if resume is not None and (path := find_checkpoint(resume)) is not None:
-        found = read_checkpoint(path, run)
-    fitted = Fitted(graph, Result(), {})
+        found = read_checkpoint(path, fit.run)
+    fitted, plan = Fitted(fit.graph, Result(), {}), fit.plan
     state = found.state if found else State()
-    for index in range(state.phase, len(phases)):
-        phase, begun = phases[index], plan.first_epoch + len(state.history) - state.epoch
+    for index in range(state.phase, len(fit.phases)):
+        phase, begun = fit.phases[index], plan.first_epoch + len(state.history) - state.epoch
         mine = replace(plan, epochs=phase.epochs, learning_rate=phase.rate, first_epoch=begun)
-        with opened(fitted.graph, phase) as (executor, task):
+        with opened(phase, fitted.graph) as (executor, task):
             _load(executor, fitted.graph, found, optimiser_state if index == 0 else None)
             try:
                 result = train(
                     executor,
                     task,
                     mine,
-                    run=run,
+                    run=fit.run,
                     reporter=reporter,
                     callbacks=callbacks,
                     checkpoints=checkpoints,
@@ -231,6 +254,44 @@ def _load(
 def _fitted(graph: Graph, executor: Executor, result: Result) -> Fitted:
     weights = {**graph.weights, **executor.weights()}
     return Fitted(graph.with_weights(weights), result, executor.optimiser_state())
+
+
+def open_phase(
+    fit: Phased, phase: Phase, graph: Graph, batch: int, training: Callable[[Graph], Graph]
+) -> tuple[Frozen | None, Graph, Executor]:
+    """Open what runs the part of a network that learns.
+
+    Parameters
+    ----------
+    fit : Phased
+    phase : Phase
+    graph : Graph
+        The whole network, with weights.
+    batch : int
+        Images a step, to be refused where they cannot fit into memory.
+    training : callable
+        Makes the training graph of the part that learns.
+
+    Returns
+    -------
+    frozen : Frozen or None
+        The part before.
+    rest : Graph
+        The part that learns.
+    executor : Executor
+        Prepared for training.
+    """
+    frozen, rest = split_frozen(graph, phase.learned, fit.device)
+    refuse_memory(rest, batch, fit.device)
+    executor = open_executor(rest, fit.device)
+    factors = {name: phase.factors[name] for name in rest.parameters}
+    executor.prepare_training(training(rest), fit.optimiser, factors)
+    return frozen, rest, executor
+
+
+def views_of(fit: Phased, phase: Phase) -> int:
+    """Return into how many augmented views a phase looks."""
+    return fit.views or min(phase.epochs, _MOST_VIEWS)
 
 
 def score_batch(graph: Graph) -> int:

@@ -161,7 +161,7 @@ def _read_file(path: Path) -> str:
 
 
 def _trace(block: Any) -> Any:
-    """Call a block on MXNet's placeholder, which returns the symbol that it computes."""
+    """Call a block on a variable of MXNet's, which returns the symbol that it computes."""
     mxnet = sys.modules.get("mxnet")  # there, if the block is MXNet's
     try:
         symbol = block(mxnet.sym.var("data"))

@@ -260,7 +260,9 @@ def _dense(step: Step, weight: np.ndarray, bias: np.ndarray | None) -> Tensor:
 
 def _batch_norm(step: Step) -> Tensor:
     if step.attrs.get("training_mode") or step.attrs.get("spatial", 1) != 1:
-        raise ModelFileError("it is in training mode or not spatial; export the network by eval()")
+        raise ModelFileError(
+            "it is in training mode or not spatial; export the network in inference mode"
+        )
     names = ("gamma", "beta", "moving_mean", "moving_var")
     weights = {name: step.floats(i + 1).reshape(-1) for i, name in enumerate(names)}
     return step.layer(

@@ -1,4 +1,4 @@
-"""Captions as training sees them: gathered by image, coded as numbers, cut into buckets."""
+"""Images with their captions as training sees them: gathered, coded, held out, in buckets."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pandas as pd
 
 from diglot.captions.vocabulary import BEGIN, END, UNKNOWN, Vocabulary, tokenise
 from diglot.errors import InputError
+from diglot.seeds import stream
 
 _MOST_BUCKETS = 6
 
@@ -155,6 +156,16 @@ def codes(
             stacklevel=2,
         )
     return coded
+
+
+def held_out(count: int, share: float, seed: int) -> np.ndarray:
+    """Return which of ``count`` images are held out to judge by, at random."""
+    if count < 2:
+        raise InputError("validation= needs at least two different images")
+    chosen = np.zeros(count, bool)
+    held = min(count - 1, max(1, round(share * count)))
+    chosen[stream(seed, "validation").permutation(count)[:held]] = True
+    return chosen
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from diglot.captioner.task import LikelihoodTask, Recipe, _weighted, advantages
-from diglot.captioner.words import (
+from diglot.captioner.captioned import (
     Captioned,
     Groups,
     bucket_bounds,
@@ -17,6 +16,7 @@ from diglot.captioner.words import (
     codes,
     gather,
 )
+from diglot.captioner.task import LikelihoodTask, Recipe, _weighted, advantages
 from diglot.captions.vocabulary import BEGIN, END, UNKNOWN, Vocabulary
 from diglot.errors import InputError
 
