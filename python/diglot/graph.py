@@ -22,6 +22,7 @@ _MXNET_VERSION = 10901  # the format's version; 1.9.1 and 2.0 both read it
 _MOST_NODES = 100_000
 BATCH = 2  # with which shapes are inferred: 1 would hide operators that mix a batch's images
 _PREDICTIONS = {"SoftmaxOutput", "softmax", "log_softmax", "SoftmaxActivation", "Softmax"}
+COVARIATES = "covariates"  # the input of numbers beside the image
 BATCH_NORMS = {"BatchNorm", "_contrib_SyncBatchNorm"}
 _HEADS = {"FullyConnected", "Convolution"}
 
@@ -520,9 +521,12 @@ class Graph:
 
     @property
     def head(self) -> str:
-        """The name of the layer that makes the classes: the last dense layer or convolution."""
+        """The name of the layer that makes the classes: the last dense layer or convolution.
+
+        One that takes covariates only adds to what it makes.
+        """
         for node in reversed(self.nodes):
-            if node.op in _HEADS:
+            if node.op in _HEADS and self.nodes[node.inputs[0][0]].name != COVARIATES:
                 return node.name
         raise InputError(f"network {self.name!r} has no dense layer or convolution to be its head")
 

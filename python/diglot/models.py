@@ -12,13 +12,13 @@ from diglot import storage
 from diglot.captioner import ImageCaptioner
 from diglot.captioner import model_file as captioner_file
 from diglot.classifier import ImageClassifier
-from diglot.classifier import model_file as classifier_file
 from diglot.errors import ModelFileError
 from diglot.estimators.base import NetworkEstimator, Runtime
+from diglot.predictor import model_file as predictor_file
 
 _KINDS = {
     captioner_file.KIND: (ImageCaptioner, captioner_file.restore),
-    classifier_file.KIND: (ImageClassifier, classifier_file.restore),
+    ImageClassifier.kind: (ImageClassifier, predictor_file.restore),
 }
 
 

@@ -97,7 +97,7 @@ def _trained(model: Any) -> dict[str, Any]:
 
 def description(model: Any) -> dict[str, Any]:
     """Return what R keeps of a fitted classifier beside its live self."""
-    from diglot.classifier.lineage import lineage
+    from diglot.predictor.lineage import lineage
 
     classes = list(model.classes_)
     return {

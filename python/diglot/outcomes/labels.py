@@ -1,16 +1,14 @@
-"""Labels as codes, repeated rows as weights, and which rows are held out."""
+"""Labels as codes, and a weight for each class."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from diglot.errors import InputError
-from diglot.seeds import stream
 
 
 @dataclass(frozen=True)
@@ -111,94 +109,34 @@ def _recode(categories: np.ndarray, codes: np.ndarray, known: np.ndarray) -> np.
     return recoded
 
 
-def merge_repeats(
-    keys: Sequence[bytes], codes: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, str]:
-    """Bring rows into an order of their own, and repeated rows into one.
-
-    A row that stands there twice counts as one row of twice the weight: frequency weights and
-    repeated rows give the same fit, the order of rows does not matter, and no image is in the
-    training and the validation part at once. Rows of weight zero go.
-
-    Returns
-    -------
-    rows : ndarray of int
-        Which rows are kept, in the order of their content.
-    weights : ndarray of float
-        Their weights, scaled to a mean of 1.
-    digest : str
-        Identifies images, labels and weights.
-    """
-    sums: dict[tuple[bytes, int], float] = {}
-    first: dict[tuple[bytes, int], int] = {}
-    for row in np.flatnonzero(weights > 0):
-        identity = (keys[row], int(codes[row]))
-        sums[identity] = sums.get(identity, 0.0) + float(weights[row])
-        first.setdefault(identity, int(row))
-    order = sorted(sums)
-    merged = np.array([sums[i] for i in order])
-    digest = hashlib.sha256(merged.tobytes())
-    for key, code in order:
-        digest.update(key + code.to_bytes(8, "little"))
-    scaled = merged / merged.mean() if len(merged) else merged
-    return np.array([first[i] for i in order], np.int64), scaled, digest.hexdigest()
-
-
-def class_weights(given: Any, labels: Labels, weights: np.ndarray) -> np.ndarray:
+def class_weights(
+    given: Any, classes: np.ndarray, codes: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
     """Return one weight a class: all 1, "balanced" (n / (k * count)), or the given ones."""
-    classes = labels.classes.tolist()
+    names = classes.tolist()
     if given is None:
-        return np.ones(len(classes))
+        return np.ones(len(names))
     if isinstance(given, str):
         if given != "balanced":
             raise InputError(f'class_weight must be "balanced" or a dict, not {given!r}')
-        counts = np.bincount(labels.codes, weights, minlength=len(classes))
-        return counts.sum() / (len(classes) * np.maximum(counts, 1e-12))
+        counts = np.bincount(codes, weights, minlength=len(names))
+        return counts.sum() / (len(names) * np.maximum(counts, 1e-12))
     if not isinstance(given, Mapping):
         raise InputError(f'class_weight must be "balanced" or a dict, not {given!r}')
-    unknown = [c for c in given if c not in classes]
+    unknown = [c for c in given if c not in names]
     if unknown:
         raise InputError(f"class_weight names {unknown[0]!r}, which is not among the labels")
-    values = np.array([float(given.get(c, 1.0)) for c in classes])
+    values = np.array([float(given.get(c, 1.0)) for c in names])
     if not np.isfinite(values).all() or (values < 0).any():
         raise InputError("class_weight must hold finite numbers from 0")
     return values
 
 
-def split_validation(codes: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Return which rows are held out: of each class its share, at least one where it can be.
-
-    Parameters
-    ----------
-    codes : ndarray of int
-        The rows' classes.
-    fraction : float
-        Between 0 and 1.
-    seed : int
-        The user's.
-
-    Returns
-    -------
-    ndarray of bool
-    """
-    held = np.zeros(len(codes), bool)
-    for code in np.unique(codes):
-        rows = np.flatnonzero(codes == code)
-        count = min(max(1, round(fraction * len(rows))), len(rows) - 1)
-        order = stream(seed, "validation", int(code)).permutation(len(rows))
-        held[rows[order[:count]]] = True
-    if not held.any():
-        raise InputError(
-            f"validation={fraction} holds no image out: every class has a single image"
-        )
-    return held
-
-
-def refuse_one_class(labels: Labels, weights: np.ndarray) -> None:
+def refuse_one_class(classes: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> None:
     """Refuse labels of which all that count are the same."""
-    used = np.unique(labels.codes[weights > 0])
+    used = np.unique(codes[weights > 0])
     if len(used) < 2:
-        name = labels.classes[used[0]] if len(used) else "none"
+        name = classes[used[0]] if len(used) else "none"
         raise InputError(
             f"only one class is there ({name!r}), a classifier needs at least two: see whether "
             "labels got lost"

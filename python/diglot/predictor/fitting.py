@@ -1,4 +1,4 @@
-"""One classifier's fit: rows and a network go in, trained weights and a history come out."""
+"""One fit: rows and a network go in, trained weights and a history come out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from diglot.classifier.task import ClassificationTask, Recipe, Rows, training_graph
 from diglot.engine import Device, Executor, Optimiser
 from diglot.estimators.phases import (
     Fitted,
@@ -19,6 +18,9 @@ from diglot.estimators.phases import (
     views_of,
 )
 from diglot.graph import Graph
+from diglot.outcomes import Outcome
+from diglot.predictor.rows import Rows
+from diglot.predictor.task import PredictionTask, Recipe, training_graph
 from diglot.progress import Reporter
 from diglot.training import LearningRates, Plan, range_test
 
@@ -33,8 +35,8 @@ class Fit:
         With the weights to begin from.
     train, held : Rows
         To learn from, and to judge by (or None).
-    classes : int
-        How many there are.
+    outcome : Outcome
+        What is learned.
     recipe : Recipe
         How batches are made.
     optimiser : Optimiser
@@ -57,7 +59,7 @@ class Fit:
     graph: Graph
     train: Rows
     held: Rows | None
-    classes: int
+    outcome: Outcome
     recipe: Recipe
     optimiser: Optimiser
     device: Device
@@ -86,12 +88,13 @@ def try_rates(
 @contextmanager
 def _opened(
     fit: Fit, reporter: Reporter, phase: Phase, graph: Graph
-) -> Iterator[tuple[Executor, ClassificationTask]]:
+) -> Iterator[tuple[Executor, PredictionTask]]:
     """Open what runs the part that learns, and its task, which has the part that does not."""
     size = min(fit.recipe.batch_size, len(fit.train))
-    frozen, _, executor = open_phase(fit, phase, graph, size, training_graph)
+    training = partial(training_graph, outcome=fit.outcome)
+    frozen, _, executor = open_phase(fit, phase, graph, size, training)
     batch = score_batch(graph)
-    task = ClassificationTask(fit.train, fit.held, fit.classes, fit.recipe, batch, frozen)
+    task = PredictionTask(fit.train, fit.held, fit.outcome, fit.recipe, batch, frozen)
     try:
         task.compute_features(views_of(fit, phase), fit.memory_limit, reporter)
         yield executor, task

@@ -1,7 +1,8 @@
-"""A classifier's settings: each is refused by name where it cannot be."""
+"""A predictor's settings: each is refused by name where it cannot be."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from diglot.errors import InputError
@@ -23,8 +24,10 @@ def check_settings(model: Any) -> None:
     check_training(model)
     number("mixup", model.mixup, lambda v: v >= 0, "a number from 0")
     number("layer_decay", model.layer_decay, lambda v: 0 < v <= 1, "above 0 and at most 1")
-    if model.monitor not in ("val_loss", "val_accuracy"):
-        raise InputError(f'monitor must be "val_loss" or "val_accuracy", not {model.monitor!r}')
+    if model.monitor not in model.monitors:
+        known = " or ".join(f'"{name}"' for name in model.monitors)
+        raise InputError(f"monitor must be {known}, not {model.monitor!r}")
+    _check_covariates(model.covariates, model.contrasts)
 
 
 def _check_train(train: Any) -> None:
@@ -34,6 +37,18 @@ def _check_train(train: Any) -> None:
             raise InputError(f"train must be {known} or a list of layer groups, not {train!r}")
     elif not is_several(train) or not all(isinstance(name, str) for name in train):
         raise InputError(f"train must be text or a list of layer groups, not {train!r}")
+
+
+def _check_covariates(names: Any, contrasts: Any) -> None:
+    if names is not None:
+        if not is_several(names) or not all(isinstance(name, str) for name in names):
+            raise InputError(
+                f"covariates must be a list of columns' names such as ['age', 'sex'], not {names!r}"
+            )
+        if "image" in names or len(set(names)) != len(names):
+            raise InputError(f"covariates must be different columns, none the image: {names!r}")
+    if contrasts is not None and not isinstance(contrasts, Mapping):
+        raise InputError(f"contrasts must be a dict by covariate, not {contrasts!r}")
 
 
 def jsonable_weights(given: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What classification adds to the one loop: the training graph, batches, and how it is judged."""
+"""What prediction adds to the one loop: the training graph, batches, and how it is judged."""
 
 from __future__ import annotations
 
@@ -13,44 +13,23 @@ from diglot.builder import Builder
 from diglot.engine import Executor
 from diglot.estimators.feed import Feed
 from diglot.estimators.frozen import Frozen
-from diglot.graph import Graph
+from diglot.graph import COVARIATES, Graph
 from diglot.images import PreparedImages, batches
+from diglot.outcomes import Outcome
+from diglot.predictor.rows import Rows
 from diglot.progress import Reporter, Silent
 from diglot.seeds import stream
 
 
-def training_graph(graph: Graph) -> Graph:
-    """Return the graph that ends in each row's weighted cross-entropy and its weighted hit."""
+def training_graph(graph: Graph, outcome: Outcome) -> Graph:
+    """Return the graph that ends in each row's weighted loss and its weighted measure."""
     b = Builder(graph.input, graph)
-    logits = b.start_output()
-    classes = logits.shape[0]
-    target, weight = b.input("target", (classes,)), b.input("weight", (1,))
-    log_p = b.add("log_softmax", logits, name="log_probability", axis=-1)
-    picked = b.add("elemwise_mul", log_p, target, name="target_log_probability")
-    summed = b.add("sum", picked, name="log_likelihood", axis=1, keepdims=True)
-    entropy = b.add("negative", summed, name="cross_entropy")
-    loss = b.add("elemwise_mul", entropy, weight, name="loss")
-    guess = b.add("argmax", logits, name="guess", axis=1, keepdims=True)
-    truth = b.add("argmax", target, name="truth", axis=1, keepdims=True)
-    hit = b.add("broadcast_equal", guess, truth, name="hit")
-    accuracy = b.add("elemwise_mul", hit, weight, name="accuracy")
-    return b.graph(f"{graph.name} in training", loss, accuracy)
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Images ready for the engine, with their codes and weights; ``places`` finds them."""
-
-    images: PreparedImages
-    places: np.ndarray
-    codes: np.ndarray
-    weights: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.codes)
-
-    def __getitem__(self, chosen: np.ndarray) -> Rows:
-        return Rows(self.images, self.places[chosen], self.codes[chosen], self.weights[chosen])
+    scores = b.start_output()
+    target, weight = b.input("target", (outcome.target_width,)), b.input("weight", (1,))
+    row_loss, row_measure = outcome.loss(b, scores, target)
+    loss = b.add("elemwise_mul", row_loss, weight, name="loss")
+    measure = b.add("elemwise_mul", row_measure, weight, name=outcome.measure)
+    return b.graph(f"{graph.name} in training", loss, measure)
 
 
 @dataclass(frozen=True)
@@ -65,15 +44,15 @@ class Recipe:
     threads: int | None = None
 
 
-class ClassificationTask:
+class PredictionTask:
     """What the loop trains: see :class:`diglot.training.Task`.
 
     Parameters
     ----------
     train, validation : Rows
         To learn from, and to judge by (or None).
-    classes : int
-        How many there are.
+    outcome : Outcome
+        What is learned.
     recipe : Recipe
         How batches are made.
     score_batch : int
@@ -82,13 +61,11 @@ class ClassificationTask:
         The part of the network that images go through before the part that learns.
     """
 
-    metrics = ("loss", "accuracy")
-
     def __init__(
         self,
         train: Rows,
         validation: Rows | None,
-        classes: int,
+        outcome: Outcome,
         recipe: Recipe,
         score_batch: int,
         frozen: Frozen | None = None,
@@ -96,7 +73,8 @@ class ClassificationTask:
         self.rows = len(train)
         self.steps = -(-len(train) // recipe.batch_size)
         self._train, self._validation, self._recipe = train, validation, recipe
-        self._targets = smooth(np.eye(classes, dtype=np.float32), recipe.smoothing)
+        self.metrics = ("loss", outcome.measure)
+        self._outcome = outcome
         given = {"frozen": frozen, "score_batch": score_batch, "threads": recipe.threads}
         self._feed = Feed(
             train.images, train.places, augment=recipe.augment, seed=recipe.seed, **given
@@ -135,25 +113,37 @@ class ClassificationTask:
         recipe, rows = self._recipe, self._order(epoch)[start:]
         for position, data in self._feed.batches(rows, epoch):
             mine = rows[position]
-            target = self._targets[self._train.codes[mine]]
+            target = smooth(self._outcome.targets(self._train.values[mine]), recipe.smoothing)
+            beside = self._train.beside(mine)
             if recipe.mixup:
                 numbers = stream(recipe.seed, "mixup", epoch, start + position)
-                data, target = mixup(data, target, recipe.mixup, numbers)
+                data, target, beside = _blended(data, target, beside, recipe.mixup, numbers)
             weight = self._train.weights[mine].astype(np.float32)[:, None]
-            yield {self._feed.name: self._feed.seen(data), "target": target, "weight": weight}
+            seen = {self._feed.name: self._feed.seen(data), **beside}
+            yield {**seen, "target": target, "weight": weight}
 
     def validate(self, executor: Executor) -> dict[str, float]:
-        """Return ``val_loss`` and ``val_accuracy``."""
+        """Return ``val_loss`` and ``val_<measure>``."""
         held, feed = self._validation, self._held
         if held is None:
             return {}
-        logits = np.concatenate([executor.forward({feed.name: data}) for data in feed.all()])
-        mine = log_softmax(logits)[np.arange(len(held)), held.codes]
-        hits = logits.argmax(axis=1) == held.codes
-        return {
-            "val_loss": float(np.average(-mine, weights=held.weights)),
-            "val_accuracy": float(np.average(hits, weights=held.weights)),
-        }
+        parts, done = [], 0
+        for data in feed.all():
+            beside = held.beside(np.arange(done, done + len(data)))
+            parts.append(executor.forward({feed.name: data, **beside}))
+            done += len(data)
+        judged = self._outcome.judge(np.concatenate(parts), held.values, held.weights)
+        return {f"val_{name}": value for name, value in judged.items()}
+
+
+def _blended(
+    data: np.ndarray, target: np.ndarray, beside: Mapping[str, np.ndarray], alpha: float, seed: Any
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Blend pairs of images, and with them what is known and to be learned of them."""
+    width = target.shape[1]
+    both = np.concatenate([target, *beside.values()], axis=1)
+    data, both = mixup(data, both, alpha, seed)
+    return data, both[:, :width], {name: both[:, width:] for name in beside}
 
 
 def score(
@@ -162,26 +152,15 @@ def score(
     batch: int,
     threads: int | None = None,
     heard: Any = None,
+    covariates: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the outputs for all images; ``heard(done)`` hears how far it is."""
     count = len(images)
     rows = [np.arange(i, min(i + batch, count)) for i in range(0, count, batch)]
     parts = []
     for position, data in batches(images, rows, threads=threads):
-        parts.append(executor.forward({"data": data}))
+        beside = {} if covariates is None else {COVARIATES: covariates[rows[position]]}
+        parts.append(executor.forward({"data": data, **beside}))
         if heard is not None:
             heard(min((position + 1) * batch, count))
     return np.concatenate(parts)
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Return log-probabilities in float64.
-
-    Examples
-    --------
-    >>> np.exp(log_softmax(np.zeros((1, 4)))).tolist()
-    [[0.25, 0.25, 0.25, 0.25]]
-    """
-    with np.errstate(invalid="ignore"):  # a loss that goes is told of by the loop
-        shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-        return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))

@@ -1,0 +1,56 @@
+"""What a predictor's model file says, written and read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from diglot.errors import ModelFileError
+from diglot.estimators.model_file import common_metadata, damage_told, restore_common
+from diglot.graph import COVARIATES, Graph
+from diglot.outcomes import Design
+
+
+def metadata(model: Any) -> dict[str, Any]:
+    """Return what a model file says beside the weights: all that makes a fitted model."""
+    names = getattr(model, "feature_names_in_", None)
+    return {
+        **common_metadata(model, model.kind, "network", "class_weight", "contrasts"),
+        **model._told(),
+        "design": None if model.design_ is None else model.design_.to_dict(),
+        "features": getattr(model, "n_features_in_", None),
+        "feature_names": None if names is None else [str(n) for n in names],
+    }
+
+
+def restore(
+    model: Any, tensors: Mapping[str, np.ndarray], meta: Mapping[str, Any], name: str
+) -> None:
+    """Set settings and fitted attributes of a new model from what a file says.
+
+    Raises
+    ------
+    ModelFileError
+        If it is a damaged file.
+    """
+    with damage_told(name):
+        graph = restore_common(model, tensors, meta, "network", ("size", "epochs"))
+        design = meta.get("design")  # files of version 0.1.0 had none
+        model.design_ = None if design is None else Design.from_dict(design)
+        if meta.get("features") is not None:
+            model.n_features_in_ = int(meta["features"])
+        if meta.get("feature_names") is not None:
+            model.feature_names_in_ = np.array(meta["feature_names"], object)
+        sound = model._restored(meta, graph) and _takes(graph, model.design_)
+    if not sound:
+        raise ModelFileError(
+            f"{name} is a damaged model file: its outcome or covariates do not fit its network"
+        )
+
+
+def _takes(graph: Graph, design: Design | None) -> bool:
+    """Whether the network takes just these covariates beside the image."""
+    extra = {name: tuple(shape) for name, shape in (graph.extra_inputs or {}).items()}
+    return extra == ({} if design is None else {COVARIATES: (len(design.terms),)})
