@@ -46,6 +46,7 @@ ROOMS = [
     "classifier",
     "captioner",
     "models",
+    "resampling",
     "plots",
     "report",
     "installation",
