@@ -24,6 +24,9 @@ _MODULES = {
     "load": "models",
     "loads": "models",
     "pretrained": "zoo",
+    "plots": "plots",
+    "cross_validate": "resampling",
+    "learning_curve": "resampling",
     "report": "report",
     "network": "networks",
     "networks": "networks",
@@ -48,6 +51,7 @@ _MODULES = {
 }
 
 if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
+    from diglot import plots
     from diglot.captioner import ImageCaptioner
     from diglot.captions import read_captions
     from diglot.classifier import ImageClassifier
@@ -69,6 +73,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
     from diglot.models import load, loads
     from diglot.networks import network, networks
     from diglot.report import report
+    from diglot.resampling import cross_validate, learning_curve
     from diglot.zoo import pretrained
 
 __all__ = [
@@ -87,12 +92,15 @@ __all__ = [
     "__version__",
     "check_setup",
     "check_shapes",
+    "cross_validate",
     "devices",
     "example_images",
+    "learning_curve",
     "load",
     "loads",
     "network",
     "networks",
+    "plots",
     "pretrained",
     "read_captions",
     "read_idx",

@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from diglot.errors import InputError
 from diglot.evaluation import confusion, evaluate_classes
 from diglot.images import ImageSet, as_images
+from diglot.images.shown import picture
 from diglot.storage import write_bytes
 
 _LEVEL = 0.95
@@ -452,38 +452,6 @@ def _figure(
         f'<figure><img{kind} src="{source}" alt="{_text(where)}: {_text(truth)}" '
         f'title="{_text(name)}"/>\n<figcaption>{"<br/>".join(lines)}</figcaption></figure>\n'
     )
-
-
-def picture(image: np.ndarray) -> Image.Image:
-    """Return an image of any kind as one that a screen can show.
-
-    Parameters
-    ----------
-    image : ndarray of shape (height, width, channels)
-        uint8, uint16 or float32. Numbers from 0 to 1 are shares of white, else their range is;
-        of more than three channels the first three are shown.
-
-    Returns
-    -------
-    PIL.Image.Image
-        Of mode "L" or "RGB".
-
-    Examples
-    --------
-    >>> picture(np.zeros((2, 3, 5), "float32")).mode
-    'RGB'
-    """
-    if image.dtype == np.uint16:
-        pixels = (image >> 8).astype("uint8")
-    elif image.dtype == np.uint8:
-        pixels = image
-    else:
-        low, high = float(image.min()), float(image.max())
-        low, high = (0.0, 1.0) if low >= 0 and 0.5 <= high <= 1 else (low, high)
-        share = (image.astype(float) - low) / ((high - low) or 1.0)
-        pixels = (255 * share).round().astype("uint8")
-    pixels = pixels[:, :, :3] if pixels.shape[2] >= 3 else pixels[:, :, 0]
-    return Image.fromarray(np.ascontiguousarray(pixels))
 
 
 def _thumbnail(image: np.ndarray) -> tuple[str, bool]:

@@ -123,7 +123,7 @@ def pictures(model: Any, images: Mapping[str, Any], seen: bool) -> list[np.ndarr
     """
     from diglot.images import as_images
     from diglot.images.prepare import prepare
-    from diglot.report import picture
+    from diglot.images.shown import picture
 
     given, spec = as_images(received.images(images)), model.network_.input
     drawn = []
