@@ -52,6 +52,9 @@ class Temperature:
 
     method = "temperature"
 
+    def __str__(self) -> str:
+        return f"temperature {self.temperature:.4g}, from {self.n} images"
+
     def apply(self, probabilities: np.ndarray) -> np.ndarray:
         """Return calibrated probabilities.
 
@@ -103,6 +106,9 @@ class Isotonic:
     n: int
 
     method = "isotonic"
+
+    def __str__(self) -> str:
+        return f"isotonic, from {self.n} images"
 
     @property
     def classes(self) -> int:

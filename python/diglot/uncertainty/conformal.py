@@ -76,6 +76,10 @@ class ConformalSets:
     penalty: float = 0.0
     allow_empty: bool = False
 
+    def __str__(self) -> str:
+        kind = f"{self.method.upper()}{' by class' if self.class_conditional else ''}"
+        return f"{kind}, from {self.n} images"
+
     @property
     def n(self) -> int:
         """How many images the rule was learned from."""

@@ -32,6 +32,9 @@ class NumberConformal:
     method: str
     scores: np.ndarray = field(repr=False)
 
+    def __str__(self) -> str:
+        return f"{self.method}, from {self.n} images"
+
     @property
     def n(self) -> int:
         """How many images the rule was learned from."""
