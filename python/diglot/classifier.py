@@ -20,10 +20,15 @@ from diglot.outcomes.classes import FAMILIES, log_softmax
 from diglot.outcomes.labels import class_weights, encode_labels, refuse_one_class
 from diglot.predictor import ImagePredictor
 from diglot.predictor.settings import jsonable_weights
+from diglot.predictor.uncertain import UncertainClasses
 
 
 class ImageClassifier(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, ImagePredictor
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    ClassifierMixin,
+    UncertainClasses,
+    ImagePredictor,
 ):
     """Train a network to tell classes of images apart.
 
@@ -134,6 +139,8 @@ class ImageClassifier(
         "completed", "early", "callback", "interrupted" or "diverged".
     n_features_in_ : int
         Numbers an image, where rows of a table were given.
+    calibration_, conformal_ : objects or None
+        What `calibrate` and `conformalize` learned; see `diglot.uncertainty`.
 
     Notes
     -----
@@ -266,6 +273,7 @@ class ImageClassifier(
     def _settled(self, fitted: Any, seen: Any, fit: Any, session: Any) -> None:
         self.classes_ = seen.outcome.classes
         self.ordered_ = seen.outcome.ordered
+        self._forget_uncertainty(told=session.first_epoch > 0)
         super()._settled(fitted, seen, fit, session)
 
     # ---- training
@@ -309,7 +317,7 @@ class ImageClassifier(
             Columns in the order of ``classes_``.
         """
         check_is_fitted(self)
-        return np.exp(log_softmax(self._scores(X)))
+        return self._calibrated(np.exp(log_softmax(self._scores(X))))
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class of each image.
@@ -323,7 +331,8 @@ class ImageClassifier(
         ndarray of shape (n,)
         """
         check_is_fitted(self)
-        return self.classes_[self._scores(X).argmax(axis=1)]
+        scores = self._scores(X) if self.calibration_ is None else self.predict_proba(X)
+        return self.classes_[scores.argmax(axis=1)]
 
     def evaluate(self, X: Any, y: Any, *, level: float = 0.95) -> pd.DataFrame:
         """Judge the model on labelled images; every metric has an interval.
@@ -365,6 +374,7 @@ class ImageClassifier(
                 "ordered": bool(self.ordered_),
             },
             "class_weight": jsonable_weights(self.class_weight),
+            **self._uncertainty_told(),
         }
 
     def _restored(self, meta: Mapping[str, Any], graph: Graph) -> bool:
@@ -375,14 +385,18 @@ class ImageClassifier(
             self.class_weight = kept if isinstance(kept, str) else {k: w for k, w in kept}
         self.classes_, self.ordered_ = values, bool(told["ordered"])
         self.outcome_: Outcome = Classes(values, self.ordered_, self.family)
+        sure = self._uncertainty_restored(meta)
         different = len(set(values.tolist())) == len(values)
-        return self.family in FAMILIES and graph.output_shape == (len(values),) and different
+        fits = graph.output_shape == (len(values),)
+        return self.family in FAMILIES and fits and different and sure
 
     def _outcome_words(self) -> dict[str, str]:
         classes = ", ".join(map(str, self.classes_.tolist()[:12]))
         more = ", ..." if len(self.classes_) > 12 else ""
         words = {"classes": f"{len(self.classes_)}: {classes}{more}"}
-        return words if self.family == "multinomial" else {**words, "family": self.family}
+        if self.family != "multinomial":
+            words["family"] = self.family
+        return {**words, **self._uncertainty_words()}
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

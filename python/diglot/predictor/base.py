@@ -473,10 +473,14 @@ class ImagePredictor(NetworkEstimator):
 
     def _scores(self, X: Any) -> np.ndarray:
         """Return the network's outputs for images: (n, width), float32."""
+        return self._scored(X)[0]
+
+    def _scored(self, X: Any, *, keyed: bool = False) -> tuple[np.ndarray, list[bytes]]:
+        """Return the outputs and, where ``keyed``, what stands for each image's content."""
         check_is_fitted(self)
         images = self._images(X, reset=False, allow_empty=True)
         if not len(images):
-            return np.empty((0, *self.network_.output_shape), np.float32)
+            return np.empty((0, *self.network_.output_shape), np.float32), []
         check_channels(images, self.network_.input)
         beside = self._beside(X)
         listener = reporter(self.verbose)
@@ -485,7 +489,8 @@ class ImagePredictor(NetworkEstimator):
         with self._prepared(images, self.network_) as ready:
             listener.start("Predicting", len(images), "image")
             try:
-                return score(executor, ready, batch, self.threads, listener.step, beside)
+                scores = score(executor, ready, batch, self.threads, listener.step, beside)
+                return scores, ready.keys() if keyed else []
             finally:
                 listener.finish()
 
