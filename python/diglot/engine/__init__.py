@@ -5,7 +5,7 @@ Only the ``mxnet*`` files in this folder import MXNet, and only when a graph is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +15,8 @@ from diglot.errors import DeviceError, InputError
 from diglot.graph import Graph
 
 __all__ = ["Device", "Executor", "Optimiser", "devices", "open_executor", "pick_device"]
+
+Weigh = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,15 @@ class Executor(Protocol):
 
     def outputs(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Return all outputs of the graph, in scoring mode."""
+
+    def gradients(
+        self, inputs: Mapping[str, np.ndarray], wrt: str, weigh: Weigh
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the first output, and the gradient of its weighted sum by the input ``wrt``.
+
+        In scoring mode, and by no parameter. ``weigh`` gets the output and returns the weights, of
+        the same shape: the derivatives of what is to be explained by that output.
+        """
 
     def keep(self, inputs: Mapping[str, np.ndarray]) -> None:
         """Leave these inputs on the device; the next calls need not give them again."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from diglot.engine import Device, Optimiser
+from diglot.engine import Device, Optimiser, Weigh
 from diglot.engine.mxnet import errors_translated, load
 from diglot.engine.mxnet_optimisers import Updater
 from diglot.errors import InputError
@@ -33,9 +34,36 @@ def to_engine_layout(images: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)
 
 
+def from_engine_layout(images: np.ndarray) -> np.ndarray:
+    """Turn MXNet's (n, channel, height, width) into (n, height, width, channel).
+
+    Examples
+    --------
+    >>> from_engine_layout(np.zeros((2, 3, 5, 7), np.float32)).shape
+    (2, 5, 7, 3)
+    """
+    return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+
+
 def _engine_input(name: str, values: np.ndarray) -> np.ndarray:
     """Turn images around; features and targets lie as the graph has them."""
     return to_engine_layout(values) if name == "data" and values.ndim == 4 else values
+
+
+def _as_in_scoring(graph: Graph) -> Graph:
+    """Return the graph that computes in training mode what this one does in scoring mode.
+
+    Only in training mode does MXNet keep what it needs for gradients: in scoring mode those of a
+    maximum over windows are silently wrong on a CPU.
+    """
+    still = graph.frozen(graph.parameters)
+    nodes = tuple(
+        replace(node, attrs={**node.attrs, "p": "0"})
+        if node.op in _RANDOM or "p" in node.attrs
+        else node
+        for node in still.nodes
+    )
+    return replace(still, nodes=nodes)
 
 
 class MXNetExecutor:
@@ -50,6 +78,7 @@ class MXNetExecutor:
         self._parameters = graph.parameters
         self._graph = graph
         self._score: Any = None  # made when it is first asked for
+        self._differentiable: Any = None  # likewise
         self._train: dict[tuple[Any, ...], Any] = {}  # by the shapes of what goes in
         self._training: Graph | None = None
         self._kept: dict[str, Any] = {}
@@ -101,6 +130,7 @@ class MXNetExecutor:
             if parameter.auxiliary:
                 continue
             if factors.get(name, 1.0):
+                self._arrays[name].grad_req = "write"
                 learned[name] = self._arrays[name]
             else:
                 self._arrays[name].grad_req = "null"
@@ -160,6 +190,32 @@ class MXNetExecutor:
     def outputs(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Return all outputs of the graph, in scoring mode."""
         return self._scored(inputs, len(self._graph.heads))
+
+    def gradients(
+        self, inputs: Mapping[str, np.ndarray], wrt: str, weigh: Weigh
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the first output, and the gradient of its weighted sum by the input ``wrt``."""
+        if self._differentiable is None:
+            if self._training is None:
+                for parameter in self._arrays.values():
+                    parameter.grad_req = "null"  # gradients by parameters would only take time
+            self._differentiable = self._block(_as_in_scoring(self._graph))
+        names, block = self._differentiable
+        rows, autograd = len(inputs[wrt]), self._mx.autograd
+        with errors_translated(rows):
+            given = {name: self._padded(name, values) for name, values in inputs.items()}
+            arrays = {**self._kept, **given}
+            arrays[wrt].attach_grad()
+            with autograd.record():
+                outputs = block(*(arrays[name] for name in names))
+            first = outputs[0] if isinstance(outputs, Sequence) else outputs
+            values = first.asnumpy()
+            weights = np.zeros_like(values)
+            weights[:rows] = weigh(values[:rows])
+            first.backward(self._array(weights))
+            gradient = arrays[wrt].grad.asnumpy()[:rows]
+        turned = wrt == "data" and gradient.ndim == 4
+        return values[:rows], from_engine_layout(gradient) if turned else gradient
 
     def keep(self, inputs: Mapping[str, np.ndarray]) -> None:
         """Leave these inputs on the device; the next calls need not give them again."""
