@@ -20,6 +20,8 @@ __version__ = "0.1.0"
 # Every public name and the module that holds it.
 _MODULES = {
     "ImageClassifier": "classifier",
+    "ImageRegressor": "regressor",
+    "ImageTagger": "tagger",
     "ImageCaptioner": "captioner",
     "load": "models",
     "loads": "models",
@@ -28,6 +30,7 @@ _MODULES = {
     "cross_validate": "resampling",
     "learning_curve": "resampling",
     "report": "report",
+    "r": "r",
     "network": "networks",
     "networks": "networks",
     "read_images": "images",
@@ -45,13 +48,14 @@ _MODULES = {
     "DeviceError": "errors",
     "DownloadError": "errors",
     "OutOfMemoryError": "errors",
+    "RError": "errors",
     "MissingPackageError": "errors",
     "DivergedError": "errors",
     "InterruptedFitWarning": "errors",
 }
 
 if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
-    from diglot import plots
+    from diglot import plots, r
     from diglot.captioner import ImageCaptioner
     from diglot.captions import read_captions
     from diglot.classifier import ImageClassifier
@@ -67,13 +71,16 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
         MissingPackageError,
         ModelFileError,
         OutOfMemoryError,
+        RError,
     )
     from diglot.images import example_images, read_idx, read_images
     from diglot.installation import check_setup, devices
     from diglot.models import load, loads
     from diglot.networks import network, networks
+    from diglot.regressor import ImageRegressor
     from diglot.report import report
     from diglot.resampling import cross_validate, learning_curve
+    from diglot.tagger import ImageTagger
     from diglot.zoo import pretrained
 
 __all__ = [
@@ -84,11 +91,14 @@ __all__ = [
     "ImageCaptioner",
     "ImageClassifier",
     "ImageError",
+    "ImageRegressor",
+    "ImageTagger",
     "InputError",
     "InterruptedFitWarning",
     "MissingPackageError",
     "ModelFileError",
     "OutOfMemoryError",
+    "RError",
     "__version__",
     "check_setup",
     "check_shapes",
@@ -102,6 +112,7 @@ __all__ = [
     "networks",
     "plots",
     "pretrained",
+    "r",
     "read_captions",
     "read_idx",
     "read_images",
