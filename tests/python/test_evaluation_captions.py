@@ -28,6 +28,7 @@ from diglot.evaluation import (
     meteor_statistics,
     rouge_l,
 )
+from diglot.evaluation.bootstrap import Bootstrap
 
 METRICS = ["bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider_d"]
 needs_meteor = pytest.mark.skipif(not meteor_available(), reason="needs Java and pycocoevalcap")
@@ -226,7 +227,7 @@ def test_the_interval_is_scipys():
             rng=np.random.default_rng(1),
             batch=500,
         ).confidence_interval
-        lower, upper = captions._intervals(table, bleu_scores, 0.95, resamples, 1)[column]
+        lower, upper = Bootstrap(60, resamples, 1).intervals(table, bleu_scores, 0.95)[column]
         width = expected.high - expected.low
         assert abs(lower - expected.low) < 0.06 * width
         assert abs(upper - expected.high) < 0.06 * width
@@ -234,11 +235,10 @@ def test_the_interval_is_scipys():
 
 def test_blocks_make_no_difference():
     """A sample depends on the seed and its number, not on how many fit in memory at once."""
-    table = np.random.default_rng(9).normal(size=(300_000, 2))
-    blocks = list(captions._resampled(table, 15, 3))
+    blocks = list(Bootstrap(300_000, 15, 3).times())
     assert [len(block) for block in blocks] == [6, 6, 3]
-    few = list(captions._resampled(table, 4, 3))[0]
-    np.testing.assert_allclose(blocks[0][:4], few)
+    few = list(Bootstrap(300_000, 4, 3).times())[0]
+    np.testing.assert_array_equal(blocks[0][:4], few)
 
 
 def test_intervals_cover():
@@ -253,16 +253,17 @@ def test_intervals_cover():
     statistics = bleu_statistics(candidates, references)
     scores = rouge_l(candidates, references)[:, None]
     whole = bleu_scores(statistics.sum(axis=0))
-    draws, n, inside = 400, 60, np.zeros(3)
-    for draw in range(draws):
+    times, n, inside = 400, 60, np.zeros(3)
+    for draw in range(times):
         at = np.random.default_rng(draw).integers(3000, size=n)
+        draws = Bootstrap(n, 500, draw)
         ends = [
-            *captions._intervals(scores[at], lambda sums: sums / n, 0.95, 500, draw),
-            *captions._intervals(statistics[at], bleu_scores, 0.95, 500, draw)[[0, 1]],
+            *draws.intervals(scores[at], lambda sums: sums / n, 0.95),
+            *draws.intervals(statistics[at], bleu_scores, 0.95)[[0, 1]],
         ]
         truths = [scores.mean(), whole[0], whole[1]]
         inside += [low <= truth <= high for (low, high), truth in zip(ends, truths, strict=True)]
-    assert ((inside / draws > 0.92) & (inside / draws < 0.98)).all(), inside / draws
+    assert ((inside / times > 0.92) & (inside / times < 0.98)).all(), inside / times
 
 
 def test_where_there_is_nothing_to_resample():

@@ -8,7 +8,10 @@ import pytest
 from sklearn import metrics
 
 from diglot.errors import InputError
-from diglot.evaluation import classification, confusion, evaluate_classes, wilson
+from diglot.evaluation import confusion, evaluate_classes, wilson
+from diglot.evaluation.bootstrap import Bootstrap
+from diglot.evaluation.confusions import Confusions
+from diglot.evaluation.intervals import percentiles
 
 CLASSES = ["e", "b", "a", "d", "c", "f", "g"]
 
@@ -28,11 +31,27 @@ def value(table, metric, label=None, column="estimate"):
     return table.loc[(table["metric"] == metric) & which, column].item()
 
 
+def area(truth, columns):
+    if columns.shape[1] == 2:
+        return metrics.roc_auc_score(truth, columns[:, 1])
+    rows = columns / columns.sum(axis=1, keepdims=True)  # float32 sums to 1 only nearly
+    return metrics.roc_auc_score(truth, rows, multi_class="ovr")
+
+
+def naive_calibration_error(right, confidence):
+    total = 0.0
+    for b in range(10):
+        inside = (confidence > b / 10) & (confidence <= (b + 1) / 10)
+        if inside.any():
+            total += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
+    return total
+
+
 @pytest.mark.parametrize("k", [2, 3, 7])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_estimates_agree_with_scikit_learn(k, dtype):
     truth, guess, p, names = problem(k=k, dtype=dtype)
-    table = evaluate_classes(truth, guess, p, names, bootstrap=20)
+    table = evaluate_classes(truth, guess, p, names, resamples=20)
     code = [names.index(t) for t in truth]
     # scikit-learn takes the columns in sorted order.
     columns = p[:, np.argsort(names)]
@@ -42,7 +61,15 @@ def test_estimates_agree_with_scikit_learn(k, dtype):
         "accuracy": metrics.accuracy_score(truth, guess),
         "balanced_accuracy": metrics.balanced_accuracy_score(truth, guess),
         "macro_f1": metrics.f1_score(truth, guess, average="macro"),
+        "macro_precision": metrics.precision_score(truth, guess, average="macro"),
+        "macro_specificity": np.mean(
+            [metrics.recall_score(truth == c, guess == c, pos_label=False) for c in names]
+        ),
+        "weighted_precision": metrics.precision_score(truth, guess, average="weighted"),
+        "weighted_f1": metrics.f1_score(truth, guess, average="weighted"),
         "kappa": metrics.cohen_kappa_score(truth, guess),
+        "roc_auc": area(truth, columns),
+        "expected_calibration_error": naive_calibration_error(truth == guess, p64.max(axis=1)),
         "log_loss": metrics.log_loss(truth, columns),
         "brier": brier,
     }
@@ -62,6 +89,9 @@ def test_estimates_agree_with_scikit_learn(k, dtype):
         ]:
             number = score(truth == label, guess == label, pos_label=positive)
             assert value(table, metric, label) == pytest.approx(number), (metric, label)
+        if k > 2:
+            number = metrics.roc_auc_score(truth == label, p[:, names.index(label)])
+            assert value(table, "roc_auc", label) == pytest.approx(number)
     assert (table["lower"] <= table["estimate"]).all()
     assert (table["estimate"] <= table["upper"]).all()
 
@@ -69,15 +99,18 @@ def test_estimates_agree_with_scikit_learn(k, dtype):
 def test_scikit_learns_brier_agrees():
     truth, guess, p, names = problem(k=2)
     expected = metrics.brier_score_loss(truth == names[1], p[:, 1])
-    table = evaluate_classes(truth, guess, p, names, bootstrap=0)
+    table = evaluate_classes(truth, guess, p, names, resamples=0)
     assert value(table, "brier") == pytest.approx(expected)
 
 
 def test_weighted_kappa_agrees_with_scikit_learn():
     truth, guess, p, names = problem(k=5)
-    table = evaluate_classes(truth, guess, p, names, ordered=True, bootstrap=50)
+    table = evaluate_classes(truth, guess, p, names, ordered=True, resamples=50)
     expected = metrics.cohen_kappa_score(truth, guess, labels=names, weights="quadratic")
     assert value(table, "weighted_kappa") == pytest.approx(expected)
+    ranks = [[names.index(label) for label in some] for some in (truth, guess)]
+    expected = metrics.mean_absolute_error(*ranks)
+    assert value(table, "mean_rank_error") == pytest.approx(expected)
     assert "kappa" not in set(table["metric"])
 
 
@@ -105,15 +138,16 @@ def test_mean_interval_agrees_with_statsmodels():
     truth, guess, p, names = problem()
     own = p[np.arange(len(p)), [names.index(t) for t in truth]]
     expected = weightstats.DescrStatsW(-np.log(own)).zconfint_mean(alpha=0.1)
-    table = evaluate_classes(truth, guess, p, names, level=0.9, bootstrap=0)
+    table = evaluate_classes(truth, guess, p, names, level=0.9, resamples=0)
     found = [value(table, "log_loss", column=end) for end in ("lower", "upper")]
     assert found == pytest.approx(expected)
 
 
 def test_bootstrap_agrees_with_resampling_images():
     truth, guess, _, names = problem(n=150, k=3)
-    matrix = confusion(truth, guess, names).to_numpy()
-    fast = classification._bootstrap(matrix, 4000, 1, False)
+    codes = (np.array([names.index(label) for label in some]) for some in (truth, guess))
+    sample = Bootstrap(150, 4000, 1).samples(Confusions(*codes, 3).of_whole)
+    fast = [sample[metric] for metric in ("balanced_accuracy", "macro_f1", "kappa")]
     rng = np.random.default_rng(2)
     slow = []
     for _ in range(400):
@@ -150,11 +184,13 @@ def test_the_bootstrap_of_kappa_covers():
     kappa = (np.trace(share) - chance) / (1 - chance)
     rng = np.random.default_rng(4)
     inside = 0
-    for seed, matrix in enumerate(rng.multinomial(200, share.ravel(), size=2000)):
-        _, _, sample = classification._bootstrap(matrix.reshape(3, 3), 300, seed, False)
-        lower, upper = classification._percentiles(sample, 0.95)
+    for seed, matrix in enumerate(rng.multinomial(200, share.ravel(), size=500)):
+        cell = np.repeat(np.arange(9), matrix)
+        judged = Confusions(cell // 3, cell % 3, 3)
+        sample = Bootstrap(200, 300, seed).samples(judged.of_whole)["kappa"]
+        lower, upper = percentiles(sample, 0.95)
         inside += lower <= kappa <= upper
-    assert 0.925 < inside / 2000 < 0.97
+    assert 0.92 < inside / 500 < 0.98
 
 
 def test_the_interval_of_f1_covers_where_errors_are_rare():
@@ -169,7 +205,7 @@ def test_the_interval_of_f1_covers_where_errors_are_rare():
 def test_same_seed_same_table():
     truth, guess, p, names = problem(k=3)
     one, two, other = (
-        evaluate_classes(truth, guess, p, names, bootstrap=50, seed=s) for s in (1, 1, 2)
+        evaluate_classes(truth, guess, p, names, resamples=50, seed=s) for s in (1, 1, 2)
     )
     pd.testing.assert_frame_equal(one, two)
     assert not one.equals(other)
@@ -225,7 +261,7 @@ def test_nothing_and_one():
 
 def test_ties_go_to_the_earlier_class():
     names = list("abcdefg")
-    table = evaluate_classes(names, ["a"] * 7, np.full((7, 7), 1 / 7), names, bootstrap=0)
+    table = evaluate_classes(names, ["a"] * 7, np.full((7, 7), 1 / 7), names, resamples=0)
     assert value(table, "top_5_accuracy") == pytest.approx(5 / 7)
 
 
@@ -233,7 +269,7 @@ def test_labels_may_be_anything():
     for names in ([3, 1], [("x", 1), ("y", 2)], [True, False], pd.Index(["u", "v"])):
         names = list(names)
         truth = [names[0], names[1], names[1]]
-        table = evaluate_classes(truth, truth, None, names, bootstrap=0)
+        table = evaluate_classes(truth, truth, None, names, resamples=0)
         assert set(table["class"].dropna()) == {str(name) for name in names}
         assert confusion(truth, truth, names).to_numpy().tolist() == [[1, 0], [0, 2]]
     series = pd.Series(["v", "u"], dtype="category")
@@ -244,7 +280,7 @@ def test_a_thousand_classes_fit():
     rng = np.random.default_rng(6)
     truth = rng.integers(1000, size=5000)
     guess = np.where(rng.random(5000) < 0.7, truth, rng.integers(1000, size=5000))
-    table = evaluate_classes(truth, guess, None, range(1000), bootstrap=200)
+    table = evaluate_classes(truth, guess, None, range(1000), resamples=200)
     assert value(table, "kappa", column="lower") < value(table, "kappa")
 
 
@@ -264,7 +300,10 @@ def test_a_thousand_classes_fit():
         ({"classes": ["a", "b", "a"]}, "each class once"),
         ({"classes": []}, "at least one"),
         ({"level": 95}, "level is 95"),
-        ({"bootstrap": -1}, "bootstrap is -1"),
+        ({"resamples": -1}, "resamples is -1"),
+        ({"groups": ["p", "q"]}, "groups has 2 labels for 3 images"),
+        ({"groups": ["p", None, "q"]}, "no label in 1 rows, the first at place 1"),
+        ({"groups": [["p"], ["q"], ["q"]]}, "groups must be a plain sequence"),
     ],
 )
 def test_bad_input(change, message):

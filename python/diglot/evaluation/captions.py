@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from statistics import NormalDist
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,15 +12,16 @@ import pandas as pd
 from diglot.captions import tokenise
 from diglot.errors import DiglotError, InputError
 from diglot.evaluation.bleu import ORDERS, bleu_scores, bleu_statistics
+from diglot.evaluation.bootstrap import Bootstrap, Scores
 from diglot.evaluation.cider import CiderD
+from diglot.evaluation.inputs import check_count
+from diglot.evaluation.intervals import normal_quantile
 from diglot.evaluation.meteor import meteor_available, meteor_score, meteor_statistics
 from diglot.evaluation.rouge import rouge_l
-from diglot.seeds import check_seed, stream
+from diglot.seeds import check_seed
 
 _COLUMNS = ["metric", "estimate", "lower", "upper", "method", "n"]
 _Tokens = list[str]
-# Scores (..., k) from sums (..., m) of per-image statistics over n images.
-_Scores = Callable[[np.ndarray], np.ndarray]
 
 
 def evaluate_captions(
@@ -101,15 +101,13 @@ def evaluate_captions(
     >>> table[["metric", "estimate"]].round(3).iloc[[0, 4]].to_numpy().tolist()
     [['bleu_1', 0.819], ['rouge_l', 0.804]]
     """
-    if not 0 < level < 1:
-        raise InputError(f"level is {level}; use a number between 0 and 1, as 0.95.")
-    if isinstance(resamples, bool) or not isinstance(resamples, int | np.integer) or resamples < 0:
-        raise InputError(f"resamples is {resamples!r}; use 0 or more samples.")
+    normal_quantile(level)
+    resamples = check_count("resamples", resamples, 0)
     if meteor not in (True, False, "auto"):
         raise InputError(f'meteor is {meteor!r}; use True, False or "auto".')
     found, known = _tokens(candidates, references, lowercase)
     n = len(found)
-    parts: list[tuple[list[str], np.ndarray, _Scores]] = [
+    parts: list[tuple[list[str], np.ndarray, Scores]] = [
         ([f"bleu_{k + 1}" for k in range(ORDERS)], bleu_statistics(found, known), bleu_scores),
         (["rouge_l"], rouge_l(found, known)[:, None], lambda sums: sums / n),
         (["cider_d"], CiderD(known).score(range(n), found)[:, None], lambda sums: sums / n),
@@ -118,11 +116,13 @@ def evaluate_captions(
     if counts is not None:
         parts.append((["meteor"], counts, lambda sums: meteor_score(sums)[..., None]))
 
-    seed, rows = check_seed(seed), []
+    draws = Bootstrap(n, resamples, check_seed(seed), purpose="bootstrap of captions")
+    rows = []
     method = f"bootstrap BCa, {resamples} resamples of images"
     for names, statistics, scores in parts:
         estimates = scores(statistics.sum(axis=0))
-        ends = _intervals(statistics, scores, level, int(resamples), seed)
+        # Without one image means are still divided by n: a factor, which drops out of the interval.
+        ends = draws.intervals(statistics, scores, level)
         rows += [
             (name, float(estimate), float(lower), float(upper), method, n)
             for name, estimate, (lower, upper) in zip(names, estimates, ends, strict=True)
@@ -184,58 +184,3 @@ def _meteor(
             raise
         warnings.warn(f"METEOR is left out: {error}", UserWarning, stacklevel=3)
         return None
-
-
-def _intervals(
-    statistics: np.ndarray, scores: _Scores, level: float, resamples: int, seed: int
-) -> np.ndarray:
-    """Give the ends (k, 2) of the intervals of k scores that come from sums over images."""
-    n, total = len(statistics), statistics.sum(axis=0)
-    estimates = scores(total)
-    if not resamples or n < 2:
-        return np.full((len(estimates), 2), np.nan)
-    sample = np.concatenate([scores(sums) for sums in _resampled(statistics, resamples, seed)])
-    # Without one image each. That means are then still divided by n is a factor, which drops out.
-    without = scores(total - statistics)
-    return np.array(
-        [_bca(sample[:, k], without[:, k], estimates[k], level) for k in range(len(estimates))]
-    )
-
-
-def _resampled(statistics: np.ndarray, resamples: int, seed: int) -> Iterable[np.ndarray]:
-    """Give sums (samples, m) over images drawn with replacement, in blocks that fit in memory.
-
-    The same images for every metric, so that metrics can be compared.
-    """
-    n = len(statistics)
-    block = max(1, 2_000_000 // n)
-    for start in range(0, resamples, block):
-        rows = range(start, min(start + block, resamples))
-        times = np.empty((len(rows), n))
-        for place, row in enumerate(rows):
-            drawn = stream(seed, "bootstrap of captions", row).integers(n, size=n)
-            times[place] = np.bincount(drawn, minlength=n)
-        yield times @ statistics
-
-
-def _bca(
-    sample: np.ndarray, without: np.ndarray, estimate: float, level: float
-) -> tuple[float, float]:
-    """Give the bias corrected and accelerated interval (Efron and Tibshirani, 14.9 to 14.15)."""
-    # Rounding alone makes no difference: a sample of equal images scores the estimate.
-    slack = 1e-12 * max(1.0, abs(estimate))
-    if np.ptp(sample) <= slack:
-        return estimate, estimate
-    normal = NormalDist()
-    # Half of the ties count as below; else the ties of a coarse score would look like a bias.
-    below = np.mean(sample < estimate - slack) + np.mean(np.abs(sample - estimate) <= slack) / 2
-    shift = normal.inv_cdf(float(np.clip(below, 0.5 / len(sample), 1 - 0.5 / len(sample))))
-    gap = without.mean() - without
-    spread = (gap**2).sum()
-    acceleration = (gap**3).sum() / (6 * spread**1.5) if spread > 0 else 0.0
-    shares = []
-    for tail in ((1 - level) / 2, (1 + level) / 2):
-        z = shift + normal.inv_cdf(tail)
-        shares.append(normal.cdf(shift + z / (1 - acceleration * z)))
-    lower, upper = np.quantile(sample, shares)
-    return float(lower), float(upper)
