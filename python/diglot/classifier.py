@@ -257,8 +257,9 @@ class ImageClassifier(
     def _recoded(self, y: Any, rows: int, outcome: Classes) -> np.ndarray:
         return encode_labels(y, rows, outcome.classes).codes
 
-    def _check_counted(self, outcome: Classes, values: np.ndarray, weights: np.ndarray) -> None:
+    def _counted(self, outcome: Classes, values: np.ndarray, weights: np.ndarray) -> Classes:
         refuse_one_class(outcome.classes, values, weights)
+        return outcome
 
     def _reweighted(self, outcome: Classes, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
         return class_weights(self.class_weight, outcome.classes, values, weights)[values]
@@ -396,7 +397,7 @@ class ImageClassifier(
         words = {"classes": f"{len(self.classes_)}: {classes}{more}"}
         if self.family != "multinomial":
             words["family"] = self.family
-        return {**words, **self._uncertainty_words()}
+        return {**words, **self.certainty()}
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -15,10 +15,12 @@ from diglot.classifier import ImageClassifier
 from diglot.errors import ModelFileError
 from diglot.estimators.base import NetworkEstimator, Runtime
 from diglot.predictor import model_file as predictor_file
+from diglot.regressor import ImageRegressor
+from diglot.tagger import ImageTagger
 
 _KINDS = {
     captioner_file.KIND: (ImageCaptioner, captioner_file.restore),
-    ImageClassifier.kind: (ImageClassifier, predictor_file.restore),
+    **{e.kind: (e, predictor_file.restore) for e in (ImageClassifier, ImageRegressor, ImageTagger)},
 }
 
 
@@ -32,7 +34,7 @@ def load(path: str | os.PathLike[str]) -> Any:
 
     Returns
     -------
-    ImageClassifier or ImageCaptioner
+    ImageClassifier, ImageRegressor, ImageTagger or ImageCaptioner
         Fitted.
 
     Raises
@@ -63,7 +65,7 @@ def loads(data: bytes) -> Any:
 
     Returns
     -------
-    ImageClassifier or ImageCaptioner
+    ImageClassifier, ImageRegressor, ImageTagger or ImageCaptioner
         Fitted.
 
     Examples

@@ -60,7 +60,7 @@ def check_training(model: Any) -> None:
     for name in ("weight_decay", "warmup_epochs"):
         number(name, getattr(model, name), lambda v: v >= 0, "a number from 0")
     for name in ("momentum", "label_smoothing"):
-        number(name, getattr(model, name), lambda v: 0 <= v < 1, "a number from 0 to below 1")
+        number(name, getattr(model, name, 0.0), lambda v: 0 <= v < 1, "a number from 0 to below 1")
     if model.checkpoint_every is not None and model.checkpoint is None and not model.resume:
         raise InputError("checkpoint_every needs checkpoint=, the folder to save in")
     learning_rate(model.schedule, 1.0, 0, 1)

@@ -112,7 +112,11 @@ def with_cutpoints(graph: Graph, classes: int) -> Graph:
             for j in range(classes - 2):
                 one = b.add("slice_axis", gap, name=f"gap{j}", axis=1, begin=j, end=j + 1)
                 cuts.append(b.add("elemwise_add", cuts[-1], one, name=f"cutpoint{j + 1}"))
-    cut = b.add("Concat", *cuts, name="cutpoints", dim=1) if len(cuts) > 1 else first
+    cut = (
+        b.add("Concat", *cuts, name="cutpoints", dim=1, num_args=len(cuts))
+        if len(cuts) > 1
+        else first
+    )
     ahead = b.add("broadcast_sub", cut, score, name="cutpoints_ahead")
     behind = b.add("negative", ahead, name="cutpoints_behind")
     # log s(x) = -log(1 + exp(-x))
@@ -133,7 +137,7 @@ def with_cutpoints(graph: Graph, classes: int) -> Graph:
     parts.append(
         b.add("slice_axis", more_than, name="log_last_class", axis=1, begin=last, end=last + 1)
     )
-    end = b.add("Concat", *parts, name="log_class_probability", dim=1)
+    end = b.add("Concat", *parts, name="log_class_probability", dim=1, num_args=len(parts))
     return _continued(graph, b.graph(graph.name, end))
 
 

@@ -33,6 +33,7 @@ from diglot.graph import Graph
 from diglot.images import ImageSet, as_images
 from diglot.networks import resolve
 from diglot.outcomes import Design, Outcome, bare, with_covariates
+from diglot.predictor.explained import Explained
 from diglot.predictor.fitting import Fit, run_fit, try_rates
 from diglot.predictor.lineage import lineage
 from diglot.predictor.model_file import metadata
@@ -83,7 +84,7 @@ class _Observed:
         )
 
 
-class ImagePredictor(NetworkEstimator):
+class ImagePredictor(Explained, NetworkEstimator):
     """An estimator that learns one outcome of each image; a subclass says which.
 
     Attributes
@@ -111,8 +112,9 @@ class ImagePredictor(NetworkEstimator):
         """Return what each row's weight is multiplied by."""
         return np.ones(len(weights))
 
-    def _check_counted(self, outcome: Outcome, values: np.ndarray, weights: np.ndarray) -> None:
-        """Refuse rows from which nothing can be learned."""
+    def _counted(self, outcome: Outcome, values: np.ndarray, weights: np.ndarray) -> Outcome:
+        """Return the outcome as the rows that count have it; refuse those that teach nothing."""
+        return outcome
 
     def _restored(self, meta: Any, graph: Graph) -> bool:
         """Set what a model file says of the outcome, and tell whether it fits the network."""
@@ -271,19 +273,19 @@ class ImagePredictor(NetworkEstimator):
             raise InputError("fit requires y to be passed, but the target y is None")
         later = outcome is not None and hasattr(self, "network_")
         images = self._images(X, reset=not later)
-        if outcome is None:
+        fresh = outcome is None
+        if fresh:
             outcome, values = self._encoded(y, len(images))
-            check = self._check_counted
         else:
-            values, check = self._recoded(y, len(images), outcome), None
+            values = self._recoded(y, len(images), outcome)
         counts = np.ones(len(images))
         if sample_weight is not None:
             counts = _check_sample_weight(sample_weight, counts, dtype=np.float64)
             if (counts < 0).any():
                 row = int(np.flatnonzero(counts < 0)[0]) + 1
                 raise InputError(f"sample_weight must not be negative; it is in row {row}")
-        if check is not None:
-            check(outcome, values, counts)
+        if fresh:
+            outcome = self._counted(outcome, values, counts)
         design = self.design_ if later else self._design(X, counts)
         beside = None if design is None else design.matrix(self._table(X))
         return _Observed(images, design, beside, outcome, values, counts)
@@ -560,7 +562,7 @@ class ImagePredictor(NetworkEstimator):
             seed=seed,
             augment=augment(self.augment),
             mixup=float(self.mixup),
-            smoothing=float(self.label_smoothing),
+            smoothing=float(getattr(self, "label_smoothing", 0.0)),
             threads=self.threads,
         )
 
