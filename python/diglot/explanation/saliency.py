@@ -17,8 +17,6 @@ from diglot.images import PreparedImages, as_images, batches
 from diglot.images.prepare import to_unit
 from diglot.progress import Reporter, Silent
 
-METHODS = ("grad_cam", "integrated_gradients", "occlusion")
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Saliency:
