@@ -35,13 +35,17 @@ from diglot.bridge.data import (
 )
 from diglot.bridge.models import describe, load, revive, summary
 from diglot.bridge.setup import check_setup, devices, has_engine
+from diglot.bridge.uncertainty import calibrate, conformalize, coverage, predict_set
 
 __all__ = [
     "all_captions",
+    "calibrate",
     "caption",
     "captioner_defaults",
     "check_setup",
     "check_shapes",
+    "conformalize",
+    "coverage",
     "defaults",
     "describe",
     "devices",
@@ -59,6 +63,7 @@ __all__ = [
     "networks",
     "pictures",
     "predict_proba",
+    "predict_set",
     "pretrained",
     "read_captions",
     "read_idx",

@@ -107,6 +107,7 @@ def description(model: Any) -> dict[str, Any]:
         "type": _class_type(classes),
         "ordered": bool(model.ordered_),
         "lineage": lineage(model),
+        "certainty": model.certainty(),
     }
 
 
@@ -135,14 +136,14 @@ def update(
     )
     model.update(
         received.images(images),
-        _known(model, codes),
+        known(model, codes),
         sample_weight=received.numbers(weights),
         **received.settings(settings, list(model.classes_)),
     )
     return _trained(model)
 
 
-def _known(model: Any, codes: Any) -> np.ndarray:
+def known(model: Any, codes: Any) -> np.ndarray:
     """Return the labels that R's codes stand for."""
     return np.asarray(model.classes_)[np.array(codes, dtype=np.int64).reshape(-1)]
 
@@ -170,7 +171,7 @@ def embed(model: Any, images: Mapping[str, Any], layer: str | None = None) -> di
 @answered
 def evaluate(model: Any, images: Mapping[str, Any], codes: Any) -> dict[str, Any]:
     """Return the metrics with their intervals."""
-    return plain.table(model.evaluate(received.images(images), _known(model, codes)))
+    return plain.table(model.evaluate(received.images(images), known(model, codes)))
 
 
 @answered
@@ -178,7 +179,7 @@ def report(model: Any, images: Mapping[str, Any], codes: Any, path: str) -> str:
     """Write the HTML report, return its path."""
     from diglot.report import report as write_report
 
-    return str(write_report(model, received.images(images), _known(model, codes), path))
+    return str(write_report(model, received.images(images), known(model, codes), path))
 
 
 @answered

@@ -215,6 +215,17 @@ class UncertainClasses:
         ]
         return pd.concat(tables, ignore_index=True)
 
+    def certainty(self) -> dict[str, str]:
+        """Return what was learned of how sure the model is, in words.
+
+        Returns
+        -------
+        dict of str to str
+            "calibrated" and "sets", where there are such.
+        """
+        known = {"calibrated": self.calibration_, "sets": self.conformal_}
+        return {name: str(what) for name, what in known.items() if what is not None}
+
     # ---- what the estimator asks
 
     def _calibrated(self, p: np.ndarray) -> np.ndarray:
@@ -259,7 +270,3 @@ class UncertainClasses:
         return all(
             getattr(what, "classes", k) == k for what in (self.calibration_, self.conformal_)
         )
-
-    def _uncertainty_words(self) -> dict[str, str]:
-        known = {"calibrated": self.calibration_, "sets": self.conformal_}
-        return {name: str(what) for name, what in known.items() if what is not None}

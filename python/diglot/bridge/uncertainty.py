@@ -1,0 +1,65 @@
+"""How sure classifiers are: calibrated, conformalised, and asked for sets.
+
+R's fits stay as they were: what changes a model begins with the bytes of its file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+import diglot
+from diglot.bridge import classifier, fitted, plain, received
+from diglot.bridge.answers import answered
+
+
+@answered
+def calibrate(
+    data: bytes, images: Mapping[str, Any] | None, codes: Any, method: str
+) -> dict[str, Any]:
+    """Calibrate a model; no images are needed where ``method`` is "none".
+
+    Returns
+    -------
+    dict
+        ``model``, the live estimator, and ``description``.
+    """
+    model = _revived(data)
+    if images is None:
+        model.calibrate(method=method)
+    else:
+        model.calibrate(received.images(images), classifier.known(model, codes), method)
+    return fitted.trained(model, classifier.description(model))
+
+
+@answered
+def conformalize(
+    data: bytes, images: Mapping[str, Any], codes: Any, method: str, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Let a model learn to say sets; answers as `calibrate` does."""
+    model = _revived(data)
+    chosen = {name: received.whole(value) for name, value in dict(options).items()}
+    model.conformalize(received.images(images), classifier.known(model, codes), method, **chosen)
+    return fitted.trained(model, classifier.description(model))
+
+
+@answered
+def predict_set(model: Any, images: Mapping[str, Any], coverage: float) -> np.ndarray:
+    """Return which classes are in the set of each image, a row an image, a column a class."""
+    return np.asfortranarray(model.predict_set(received.images(images), coverage).to_numpy(bool))
+
+
+@answered
+def coverage(
+    model: Any, images: Mapping[str, Any], codes: Any, stated: Any, level: float
+) -> dict[str, Any]:
+    """Return the table of how often sets hold the true class."""
+    truth = classifier.known(model, codes)
+    asked = np.array(stated, np.float64).reshape(-1).tolist()
+    return plain.table(model.coverage(received.images(images), truth, asked, level=level))
+
+
+def _revived(data: bytes) -> Any:
+    return diglot.loads(bytes(data)).set_params(verbose=False)
