@@ -27,8 +27,12 @@ _MODULES = {
     "loads": "models",
     "pretrained": "zoo",
     "plots": "plots",
+    "HogClassifier": "baseline",
     "cross_validate": "resampling",
     "learning_curve": "resampling",
+    "compare_models": "evaluation",
+    "reliability": "evaluation",
+    "roc_curve": "evaluation",
     "report": "report",
     "r": "r",
     "network": "networks",
@@ -56,6 +60,7 @@ _MODULES = {
 
 if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
     from diglot import plots, r
+    from diglot.baseline import HogClassifier
     from diglot.captioner import ImageCaptioner
     from diglot.captions import read_captions
     from diglot.classifier import ImageClassifier
@@ -73,6 +78,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
         OutOfMemoryError,
         RError,
     )
+    from diglot.evaluation import compare_models, reliability, roc_curve
     from diglot.images import example_images, read_idx, read_images
     from diglot.installation import check_setup, devices
     from diglot.models import load, loads
@@ -88,6 +94,7 @@ __all__ = [
     "DiglotError",
     "DivergedError",
     "DownloadError",
+    "HogClassifier",
     "ImageCaptioner",
     "ImageClassifier",
     "ImageError",
@@ -102,6 +109,7 @@ __all__ = [
     "__version__",
     "check_setup",
     "check_shapes",
+    "compare_models",
     "cross_validate",
     "devices",
     "example_images",
@@ -116,7 +124,9 @@ __all__ = [
     "read_captions",
     "read_idx",
     "read_images",
+    "reliability",
     "report",
+    "roc_curve",
     "shapes",
 ]
 

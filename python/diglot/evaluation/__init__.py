@@ -7,16 +7,23 @@ from diglot.evaluation.cider import CiderD
 from diglot.evaluation.classification import confusion, evaluate_classes
 from diglot.evaluation.intervals import wilson
 from diglot.evaluation.meteor import meteor_available, meteor_score, meteor_statistics
+from diglot.evaluation.numbers import evaluate_numbers
+from diglot.evaluation.paired import compare_models, compare_predictions
 from diglot.evaluation.roc import roc_auc, roc_curve
 from diglot.evaluation.rouge import rouge_l
+from diglot.evaluation.tags import evaluate_tags
 
 __all__ = [
     "CiderD",
     "bleu_scores",
     "bleu_statistics",
+    "compare_models",
+    "compare_predictions",
     "confusion",
     "evaluate_captions",
     "evaluate_classes",
+    "evaluate_numbers",
+    "evaluate_tags",
     "meteor_available",
     "meteor_score",
     "meteor_statistics",
