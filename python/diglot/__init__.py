@@ -33,6 +33,8 @@ _MODULES = {
     "compare_models": "evaluation",
     "reliability": "evaluation",
     "roc_curve": "evaluation",
+    "nearest_images": "examination",
+    "worst_errors": "examination",
     "report": "report",
     "r": "r",
     "network": "networks",
@@ -79,6 +81,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
         RError,
     )
     from diglot.evaluation import compare_models, reliability, roc_curve
+    from diglot.examination import nearest_images, worst_errors
     from diglot.images import example_images, read_idx, read_images
     from diglot.installation import check_setup, devices
     from diglot.models import load, loads
@@ -116,6 +119,7 @@ __all__ = [
     "learning_curve",
     "load",
     "loads",
+    "nearest_images",
     "network",
     "networks",
     "plots",
@@ -128,6 +132,7 @@ __all__ = [
     "report",
     "roc_curve",
     "shapes",
+    "worst_errors",
 ]
 
 

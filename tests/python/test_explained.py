@@ -81,8 +81,9 @@ def test_what_is_unknown_is_refused(model):
         model.explain(X, ["low", "high"])
     with pytest.raises(InputError, match="method"):
         model.explain(X, method="lime")
-    with pytest.raises(InputError, match="no setting 'baseline'"):
-        model.explain(X, baseline="black")
+    for name in ("baseline", "extra", "device"):
+        with pytest.raises(InputError, match=f"no setting '{name}'; it has layer, scale"):
+            model.explain(X, **{name: "black"})
     with pytest.raises(InputError, match="channel"):
         model.explain(np.zeros((2, 16, 14, 3)))
 

@@ -14,7 +14,7 @@ from diglot import ImageClassifier, network
 from diglot.builder import Builder, initial_weights
 from diglot.engine import Optimiser, open_executor
 from diglot.errors import InputError
-from diglot.explanation import METHODS, explain, grad_cam, integrated_gradients, occlusion
+from diglot.explanation import METHODS, grad_cam, integrated_gradients, occlusion, settings_of
 from diglot.explanation.fills import fill
 from diglot.explanation.scales import SCALES, score, score_gradient
 from diglot.graph import InputSpec
@@ -526,14 +526,8 @@ def test_what_cannot_be_explained_is_refused():
         integrated_gradients(graph, images, baseline="pink")
 
 
-def test_methods_are_named():
-    graph, images = tiny(), pictures()
-    for name, method in METHODS.items():
-        named = explain(name, graph, images, [2, 0, 1], names=["a", "b", "c", "d"])
-        assert named.method == name
-        assert named.classes.tolist() == ["c", "a", "b"]
-        assert np.array_equal(named.maps, method(graph, images, [2, 0, 1]).maps)
+def test_methods_are_named_and_have_settings():
+    assert list(METHODS) == ["grad_cam", "integrated_gradients", "occlusion"]
+    assert settings_of("occlusion") == ["segments", "compactness", "fill", "scale"]
     with pytest.raises(InputError, match="'grad_cam', 'integrated_gradients', 'occlusion'"):
-        explain("guess", graph, images)
-    with pytest.raises(InputError, match="no setting 'step'; it has baseline, steps"):
-        explain("integrated_gradients", graph, images, step=3)
+        settings_of("guess")

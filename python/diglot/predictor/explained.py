@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from diglot.engine import pick_device
 from diglot.errors import InputError
 from diglot.estimators.inputs import check_channels
-from diglot.explanation import Saliency, explain
+from diglot.explanation import METHODS, Saliency, settings_of
 from diglot.graph import COVARIATES
 from diglot.outcomes.classes import Classes
 from diglot.outcomes.numbers import Numbers
@@ -62,24 +63,27 @@ class Explained:
         <Saliency: 3 maps of 16 x 16 pixels by grad_cam, layer='relu4'>
         """
         check_is_fitted(self)
+        known = settings_of(method)
+        for name in settings:
+            if name not in known:
+                raise InputError(f"{method} has no setting {name!r}; it has {', '.join(known)}")
         settings = {**self._fitting_scale(settings.get("scale")), **settings}
         images = self._images(X, reset=False, allow_empty=True)
         if len(images):
             check_channels(images, self.network_.input)
         beside = self._beside(X)
         with self._prepared(images, self.network_) as ready:
-            return explain(
-                method,
+            found = METHODS[method](
                 self.network_,
                 ready,
                 self._output_codes(classes, len(images)),
-                names=self._output_names(),
                 extra=None if beside is None else {COVARIATES: beside},
                 device=pick_device(self.device if self.device != self.device_ else "auto"),
                 threads=self.threads,
                 reporter=reporter(self.verbose),
                 **settings,
             )
+        return replace(found, classes=self._output_names()[found.classes])
 
     def _output_names(self) -> np.ndarray:
         """Return what each of the network's outputs stands for."""
