@@ -468,6 +468,7 @@ new_model <- function(answer, ..., call, terms, class) {
       device = about$device,
       network = about$network,
       lineage = unlist(about$lineage),
+      certainty = unlist(about$certainty),
       settings = about$settings,
       fingerprint = about$fingerprint,
       versions = c(

@@ -25,18 +25,27 @@ evaluate.image_classifier <- function(x, newdata, truth = NULL, ...) {
   table_from(call_bridge("evaluate", live_model(x, env), test$images, test$codes, call = env))
 }
 
-test_payload <- function(object, newdata, truth, call) {
+# Images with their labels, for what they are needed; `what` and `labels` name them in messages.
+test_payload <- function(object, newdata, truth, call, what = "newdata", labels = "truth",
+                         purpose = "assess") {
   if (missing(newdata)) {
-    abort_diglot("`newdata` is missing: a fit does not keep its training images.", call = call)
+    abort_diglot(
+      sprintf("`%s` is missing: a fit does not keep its training images.", what),
+      call = call
+    )
   }
-  images <- newdata_images(object, newdata, "newdata", call)
-  labels <- newdata_labels(object, newdata, truth, "newdata", call)
-  codes <- code_labels(labels, object$levels, "truth", call)
+  images <- newdata_images(object, newdata, what, call)
+  codes <- code_labels(
+    newdata_labels(object, newdata, truth, what, call), object$levels, labels, call
+  )
   check_lengths(image_count(images), length(codes), call)
   if (length(codes) == 0L) {
-    abort_diglot("`newdata` has no rows: there is nothing to assess.", call = call)
+    abort_diglot(
+      sprintf("`%s` has no rows: there is nothing to %s.", what, purpose),
+      call = call
+    )
   }
-  list(images = image_payload(images, "newdata", call), codes = codes)
+  list(images = image_payload(images, what, call), codes = codes)
 }
 
 #' Assess a captioner by references

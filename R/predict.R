@@ -5,37 +5,46 @@
 #' @param object A fit, see [image_classifier()].
 #' @param newdata Images: a data frame with the column that the formula names, or whatever
 #'   [image_classifier()] takes as images.
-#' @param type `"class"` for the most probable class, `"prob"` for the probability of each.
+#' @param type `"class"` for the most probable class, `"prob"` for the probability of each, `"set"`
+#'   for a set of classes that holds the true one as often as `coverage` says, see [conformalize()].
+#' @param coverage For `"set"`: how often a set shall hold the true class, between 0 and 1.
 #' @param ... Not used.
 #' @return A tibble with one row an image, in their order; no rows for no images. For `"class"` a
 #'   column `.pred_class`, a factor with the levels of the training; for `"prob"` a column
-#'   `.pred_<level>` for each level.
+#'   `.pred_<level>` for each level; for `"set"` the columns `.pred_set`, a list of factors with
+#'   the levels of the training, and `.set_size`, how many classes are in each.
 #' @export
 #' @examplesIf diglot_available()
 #' digits <- example_images("digits")
 #' fit <- image_classifier(label ~ image, digits[1:500, ], epochs = 2, seed = 1)
 #' predict(fit, digits[501:505, ])
 #' predict(fit, digits[501:505, ], type = "prob")
-predict.image_classifier <- function(object, newdata, type = c("class", "prob"), ...) {
+predict.image_classifier <- function(object, newdata, type = c("class", "prob", "set"),
+                                     coverage = 0.9, ...) {
   rlang::check_dots_empty()
   env <- rlang::current_env()
-  type <- check_type(type, c("class", "prob"), env)
+  type <- check_type(type, c("class", "prob", "set"), env)
   if (missing(newdata)) {
     abort_diglot("`newdata` is missing: a fit does not keep its training images.", call = env)
+  }
+  if (type == "set") {
+    return(set_columns(object, newdata, coverage, env))
   }
   prob <- class_probabilities(object, newdata, env)
   if (type == "prob") prob_columns(object, prob) else class_column(object, prob)
 }
 
-check_type <- function(type, choices, call) {
-  type <- type[1L]
-  if (!is.character(type) || !type %in% choices) {
+check_type <- function(type, choices, call) check_choice(type, choices, "type", call)
+
+check_choice <- function(given, choices, what, call) {
+  given <- given[1L]
+  if (!is.character(given) || !given %in% choices) {
     abort_diglot(
-      sprintf("`type` must be one of %s, not %s.", quoted(choices), quoted(type)),
+      sprintf("`%s` must be one of %s, not %s.", what, quoted(choices), quoted(given)),
       call = call
     )
   }
-  type
+  given
 }
 
 # A matrix, one row an image and one column a level.

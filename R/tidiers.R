@@ -184,6 +184,7 @@ fit_lines <- function(x) {
     line("device", sprintf("%s, seed %s", x$device, format(x$seed, scientific = FALSE))),
     line("fingerprint", paste0(substr(x$fingerprint, 1L, 16L), "...")),
     if (length(x$lineage) > 0L) c("", words$lineage, card_lines(x$lineage)),
+    if (length(x$certainty) > 0L) c("", "Certainty", card_lines(x$certainty)),
     "",
     "Training",
     words$data,

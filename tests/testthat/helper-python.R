@@ -85,6 +85,22 @@ fake_fit <- function(levels = c("two", "ten"), ordered = FALSE, val = TRUE, epoc
   )
 }
 
+# Labels that the images only half tell: then there is something to be sure of, or not.
+noisy <- function(n = 60L) {
+  data <- planted_tibble(n)
+  wrong <- seq_len(n) %% 4L == 0L
+  data$label[wrong] <- rev(levels(data$label))[as.integer(data$label[wrong])]
+  data
+}
+
+conformalized_fit <- function() {
+  fit <- small_fit()
+  if (is.null(shared$conformalized)) {
+    shared$conformalized <- conformalize(fit, noisy(), allow_empty = TRUE)
+  }
+  shared$conformalized
+}
+
 # Runs Python code in a process of its own, with the same Python and the same core; returns what
 # it wrote. R's library path would make that Python load another libpython.
 python_says <- function(code) {

@@ -41,7 +41,7 @@ test_that("newdata is checked before Python is asked", {
   fit <- fake_fit()
   expect_error(predict(fit), "newdata", class = "diglot_error_input")
   expect_error(predict(fit, data.frame(imag = "a")), "\"image\"", class = "diglot_error_input")
-  expect_error(predict(fit, planted_tibble(), type = "set"), "prob", class = "diglot_error_input")
+  expect_error(predict(fit, planted_tibble(), type = "sets"), "prob", class = "diglot_error_input")
   expect_error(
     predict(fit, tibble::tibble(image = c("a.png", NA))), "row 2",
     class = "diglot_error_input"

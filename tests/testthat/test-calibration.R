@@ -1,0 +1,190 @@
+test_that("calibrate() gives a new fit, and leaves the old one as it was", {
+  fit <- small_fit()
+  before <- predict(fit, noisy(), type = "prob")
+  new <- calibrate(fit, noisy())
+  expect_s3_class(new, "image_classifier")
+  expect_identical(predict(fit, noisy(), type = "prob"), before)
+  after <- predict(new, noisy(), type = "prob")
+  expect_named(after, names(before))
+  expect_identical(predict(new, noisy()), predict(fit, noisy()))
+  expect_identical(fingerprint(new), fingerprint(fit))
+  expect_identical(new[c("call", "terms", "images")], fit[c("call", "terms", "images")])
+  expect_false("calibrated" %in% names(fit$certainty))
+  expect_match(new$certainty[["calibrated"]], "temperature .*60 images")
+  expect_output(print(new), "calibrated +temperature")
+})
+
+test_that("the temperature is the most likely one", {
+  fit <- small_fit()
+  data <- noisy()
+  p <- as.matrix(predict(fit, data, type = "prob"))
+  own <- cbind(seq_len(nrow(p)), as.integer(data$label))
+  scaled <- function(temperature) {
+    q <- p^(1 / temperature)
+    q / rowSums(q)
+  }
+  loss <- function(temperature) -sum(log(scaled(temperature)[own]))
+  best <- optimize(loss, c(0.01, 100), tol = 1e-9)$minimum
+  after <- as.matrix(predict(calibrate(fit, data), data, type = "prob"))
+  expect_equal(after, scaled(best), tolerance = 1e-5)
+})
+
+test_that("isotonic calibration is isoreg() of the second class", {
+  fit <- small_fit()
+  data <- noisy()
+  p <- predict(fit, data, type = "prob")$.pred_ten
+  by_p <- order(p)
+  curve <- isoreg(p[by_p], (data$label == "ten")[by_p])
+  after <- predict(calibrate(fit, data, method = "isotonic"), data, type = "prob")
+  expect_equal(after$.pred_ten[by_p], curve$yf, tolerance = 1e-6)
+  expect_equal(after$.pred_two, 1 - after$.pred_ten)
+})
+
+test_that("a calibration can be undone", {
+  fit <- small_fit()
+  again <- calibrate(calibrate(fit, noisy()), method = "none")
+  expect_identical(predict(again, noisy(), type = "prob"), predict(fit, noisy(), type = "prob"))
+  expect_length(again$certainty, 0L)
+})
+
+test_that("sets are factors with the levels of the fit", {
+  fit <- conformalized_fit()
+  frame <- noisy()
+  sets <- predict(fit, frame, type = "set", coverage = 0.9)
+  expect_s3_class(sets, "tbl_df")
+  expect_named(sets, c(".pred_set", ".set_size"))
+  expect_identical(sets$.set_size, lengths(sets$.pred_set))
+  expect_true(all(vapply(sets$.pred_set, is.factor, NA)))
+  expect_identical(unique(lapply(sets$.pred_set, levels)), list(c("two", "ten")))
+  expect_equal(predict(fit, frame$image, type = "set"), sets)
+  larger <- predict(fit, frame, type = "set", coverage = 0.95)
+  expect_true(all(larger$.set_size >= sets$.set_size))
+  none <- predict(fit, frame[0L, ], type = "set")
+  expect_identical(none, tibble::tibble(.pred_set = list(), .set_size = integer()))
+})
+
+test_that("an image's set does not depend on the images beside it", {
+  fit <- conformalized_fit()
+  frame <- noisy()
+  together <- predict(fit, frame, type = "set", coverage = 0.8)
+  expect_identical(predict(fit, frame[7:9, ], type = "set", coverage = 0.8), together[7:9, ])
+})
+
+test_that("the sets of LAC are those of the definition", {
+  fit <- small_fit()
+  learn <- noisy()
+  new <- noisy(20L)
+  own <- function(data) {
+    p <- as.matrix(predict(fit, data, type = "prob"))
+    1 - p[cbind(seq_len(nrow(p)), as.integer(data$label))]
+  }
+  limit <- sort(own(learn))[ceiling(61 * 0.8)]
+  inside <- 1 - as.matrix(predict(fit, new, type = "prob")) <= limit + 1e-9
+  sets <- predict(
+    conformalize(fit, learn, method = "lac", allow_empty = TRUE), new,
+    type = "set", coverage = 0.8
+  )
+  expect_identical(
+    lapply(sets$.pred_set, as.character),
+    lapply(seq_len(20L), function(i) c("two", "ten")[inside[i, ]])
+  )
+})
+
+test_that("coverage() counts how often the truth is in the set", {
+  fit <- conformalized_fit()
+  frame <- noisy()
+  table <- coverage(fit, frame, coverage = c(0.7, 0.9))
+  expect_s3_class(table, c("diglot_coverage", "tbl_df"))
+  expect_named(
+    table,
+    c("coverage", "class", "estimate", "lower", "upper", "method", "n", "mean_size")
+  )
+  expect_identical(table$class, rep(c(NA, "two", "ten"), 2L))
+  expect_equal(table$coverage, rep(c(0.7, 0.9), each = 3L))
+  sets <- predict(fit, frame, type = "set", coverage = 0.9)
+  held <- mapply(`%in%`, frame$label, sets$.pred_set)
+  expect_equal(table$estimate[4:6], c(mean(held), unname(tapply(held, frame$label, mean))))
+  expect_equal(table$mean_size[4L], mean(sets$.set_size))
+  wilson <- suppressWarnings(prop.test(sum(held), length(held), correct = FALSE)$conf.int)
+  expect_equal(c(table$lower[4L], table$upper[4L]), as.vector(wilson), tolerance = 1e-6)
+  # on the images that the sets were learned from, no less than what was asked for
+  expect_gte(table$estimate[4L], 0.9)
+  expect_equal(coverage(fit, frame$image, frame$label, c(0.7, 0.9)), table)
+})
+
+test_that("both survive saveRDS(), and a file for both languages", {
+  fit <- conformalize(calibrate(small_fit(), noisy(30L)), noisy(), class_conditional = TRUE)
+  frame <- noisy(10L)
+  rds <- withr::local_tempfile(fileext = ".rds")
+  saveRDS(fit, rds)
+  file <- withr::local_tempfile(fileext = ".safetensors")
+  save_model(fit, file)
+  for (again in list(readRDS(rds), load_model(file))) {
+    for (type in c("prob", "set")) {
+      expect_identical(predict(again, frame, type = type), predict(fit, frame, type = type))
+    }
+    expect_identical(again$certainty, fit$certainty)
+  }
+  told <- python_says(c(
+    "import diglot",
+    sprintf("model = diglot.load(r'%s')", file),
+    "print(model.calibration_.method, model.conformal_.method, model.conformal_.class_conditional)"
+  ))
+  expect_identical(told, "temperature aps True")
+})
+
+test_that("what changes the probabilities forgets the sets", {
+  fit <- conformalized_fit()
+  expect_warning(new <- calibrate(fit, noisy()), "conformalize")
+  expect_error(predict(new, noisy(), type = "set"), "conformalize", class = "diglot_error_input")
+  expect_warning(update(fit, noisy()), "conformalize")
+})
+
+test_that("too few images are told of", {
+  fit <- conformalize(small_fit(), noisy(10L), class_conditional = TRUE)
+  expect_warning(sets <- predict(fit, noisy(), type = "set"), "9 images a class")
+  expect_identical(unique(sets$.set_size), 2L)
+})
+
+test_that("sets of an ordered factor are ordered", {
+  inside <- matrix(c(TRUE, FALSE, TRUE, FALSE), 2L)
+  sets <- diglot:::set_table(fake_fit(ordered = TRUE), inside)
+  expect_identical(sets$.pred_set[[1L]], factor(c("two", "ten"), c("two", "ten"), ordered = TRUE))
+  expect_identical(sets$.set_size, c(2L, 0L))
+})
+
+test_that("arguments are checked before Python is asked", {
+  fit <- fake_fit()
+  frame <- planted_tibble()
+  input <- function(object, words) expect_error(object, words, class = "diglot_error_input")
+  input(calibrate(fit), "`data` is missing")
+  input(calibrate(1, frame), "image_classifier")
+  input(calibrate(fit, frame, method = "platt"), "isotonic")
+  input(calibrate(fit, frame$image), "labels")
+  input(calibrate(fit, frame, y = "two"), "40 images")
+  input(calibrate(fit, transform(frame, label = "six")), "six")
+  input(conformalize(fit, frame[0L, ]), "no rows")
+  input(conformalize(fit, frame, method = "magic"), "raps")
+  input(conformalize(fit, frame, randomized = NA), "randomized")
+  input(conformalize(fit, frame, method = "raps", k_reg = "2"), "k_reg")
+  input(conformalize(2), "image_classifier")
+  input(coverage(2), "image_classifier")
+  input(coverage(fit, frame), "conformalize")
+  input(predict(fit, frame, type = "set"), "conformalize")
+  fit$certainty <- c(sets = "APS")
+  input(predict(fit, frame, type = "set", coverage = 90), "coverage")
+  input(coverage(fit, frame, coverage = c(0.9, 1)), "coverage")
+  input(coverage(fit, frame, level = "a"), "level")
+})
+
+test_that("Python's refusals are R's", {
+  fit <- small_fit()
+  expect_error(
+    conformalize(fit, noisy(), k_reg = 1), "raps",
+    class = "diglot_error_input"
+  )
+  expect_error(
+    calibrate(fit, noisy()[noisy()$label == "two", ], method = "isotonic"), "'ten'",
+    class = "diglot_error_input"
+  )
+})
