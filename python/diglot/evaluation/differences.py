@@ -98,7 +98,7 @@ def tango(only_a: int, only_b: int, n: int, level: float = 0.95) -> tuple[float,
     Examples
     --------
     >>> [round(end, 3) for end in tango(12, 5, 100)]
-    [-0.011, 0.157]
+    [-0.012, 0.157]
     """
     z = normal_quantile(level)
     if not n:
