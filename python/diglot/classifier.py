@@ -17,7 +17,13 @@ from diglot.evaluation import evaluate_classes
 from diglot.graph import Graph
 from diglot.outcomes import Classes, Outcome
 from diglot.outcomes.classes import FAMILIES, log_softmax
-from diglot.outcomes.labels import class_weights, encode_labels, refuse_one_class
+from diglot.outcomes.labels import (
+    class_weights,
+    classes_from,
+    classes_told,
+    encode_labels,
+    refuse_one_class,
+)
 from diglot.predictor import ImagePredictor
 from diglot.predictor.settings import jsonable_weights
 from diglot.predictor.uncertain import UncertainClasses
@@ -274,7 +280,6 @@ class ImageClassifier(
     def _settled(self, fitted: Any, seen: Any, fit: Any, session: Any) -> None:
         self.classes_ = seen.outcome.classes
         self.ordered_ = seen.outcome.ordered
-        self._forget_uncertainty(told=session.first_epoch > 0)
         super()._settled(fitted, seen, fit, session)
 
     # ---- training
@@ -335,7 +340,16 @@ class ImageClassifier(
         scores = self._scores(X) if self.calibration_ is None else self.predict_proba(X)
         return self.classes_[scores.argmax(axis=1)]
 
-    def evaluate(self, X: Any, y: Any, *, level: float = 0.95) -> pd.DataFrame:
+    def evaluate(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        groups: Any = None,
+        level: float = 0.95,
+        resamples: int = 1000,
+        seed: int = 0,
+    ) -> pd.DataFrame:
         """Judge the model on labelled images; every metric has an interval.
 
         Parameters
@@ -343,8 +357,14 @@ class ImageClassifier(
         X : images
         y : sequence of n labels
             All of ``classes_``.
+        groups : sequence of n labels, optional
+            Which images belong together, such as those of one patient: the bootstrap draws groups.
         level : float
             Of the intervals.
+        resamples : int
+            Of the bootstrap.
+        seed : int
+            Of the bootstrap.
 
         Returns
         -------
@@ -361,7 +381,10 @@ class ImageClassifier(
             self.classes_[probabilities.argmax(axis=1)],
             probabilities,
             self.classes_.tolist(),
+            groups=groups,
             level=level,
+            resamples=resamples,
+            seed=seed,
             ordered=self.ordered_,
         )
 
@@ -369,27 +392,20 @@ class ImageClassifier(
 
     def _told(self) -> dict[str, Any]:
         return {
-            "classes": {
-                "type": _class_type(self.classes_),
-                "values": self.classes_.tolist(),
-                "ordered": bool(self.ordered_),
-            },
+            "classes": classes_told(self.classes_, self.ordered_),
             "class_weight": jsonable_weights(self.class_weight),
             **self._uncertainty_told(),
         }
 
     def _restored(self, meta: Mapping[str, Any], graph: Graph) -> bool:
-        told = meta["classes"]
-        values = np.array(told["values"], _CLASS_TYPES[told["type"]])
         if meta["class_weight"] is not None:
             kept = meta["class_weight"]
             self.class_weight = kept if isinstance(kept, str) else {k: w for k, w in kept}
-        self.classes_, self.ordered_ = values, bool(told["ordered"])
-        self.outcome_: Outcome = Classes(values, self.ordered_, self.family)
+        self.classes_, self.ordered_ = classes_from(meta["classes"])
+        self.outcome_: Outcome = Classes(self.classes_, self.ordered_, self.family)
         sure = self._uncertainty_restored(meta)
-        different = len(set(values.tolist())) == len(values)
-        fits = graph.output_shape == (len(values),)
-        return self.family in FAMILIES and fits and different and sure
+        fits = graph.output_shape == (len(self.classes_),)
+        return self.family in FAMILIES and fits and sure
 
     def _outcome_words(self) -> dict[str, str]:
         classes = ", ".join(map(str, self.classes_.tolist()[:12]))
@@ -403,17 +419,3 @@ class ImageClassifier(
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []  # features are float32
         return tags
-
-
-_CLASS_TYPES = {"int": np.int64, "float": np.float64, "bool": np.bool_, "str": object}
-
-
-def _class_type(classes: np.ndarray) -> str:
-    kinds = {type(c) for c in classes.tolist()}
-    for name, kind in (("bool", bool), ("int", int), ("float", float), ("str", str)):
-        if kinds == {kind}:
-            return name
-    raise InputError(
-        f"classes of the type {sorted(k.__name__ for k in kinds)} cannot be stored: use text or "
-        "numbers as labels"
-    )

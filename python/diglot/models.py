@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from diglot import storage
+from diglot.baseline import HogClassifier
+from diglot.baseline import estimator as baseline_file
 from diglot.captioner import ImageCaptioner
 from diglot.captioner import model_file as captioner_file
 from diglot.classifier import ImageClassifier
@@ -20,6 +22,7 @@ from diglot.tagger import ImageTagger
 
 _KINDS = {
     captioner_file.KIND: (ImageCaptioner, captioner_file.restore),
+    HogClassifier.kind: (HogClassifier, baseline_file.restore),
     **{e.kind: (e, predictor_file.restore) for e in (ImageClassifier, ImageRegressor, ImageTagger)},
 }
 

@@ -47,6 +47,7 @@ ROOMS = [
     "classifier",
     "regressor",
     "tagger",
+    "baseline",
     "captioner",
     "models",
     "resampling",

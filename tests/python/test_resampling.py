@@ -324,7 +324,8 @@ def test_images_in_memory_cross_as_one_array(digits):
         if given is frame:
             pd.testing.assert_frame_equal(some[["age"]], expected[["age"]])
             assert list(some.columns) == list(frame.columns)
-    assert packed(digits["label"]) is digits["label"]
+    labels = digits["label"]
+    assert packed(labels) is labels
 
 
 def test_cores_are_shared_out(monkeypatch):

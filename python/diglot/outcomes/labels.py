@@ -141,3 +141,48 @@ def refuse_one_class(classes: np.ndarray, codes: np.ndarray, weights: np.ndarray
             f"only one class is there ({name!r}), a classifier needs at least two: see whether "
             "labels got lost"
         )
+
+
+_TYPES = {"int": np.int64, "float": np.float64, "bool": np.bool_, "str": object}
+
+
+def classes_told(classes: np.ndarray, ordered: bool) -> dict[str, Any]:
+    """Return classes as a model file tells of them.
+
+    Raises
+    ------
+    InputError
+        If they are neither text nor numbers.
+
+    Examples
+    --------
+    >>> classes_told(np.array(["b", "a"], object), False)
+    {'type': 'str', 'values': ['b', 'a'], 'ordered': False}
+    """
+    kinds = {type(c) for c in classes.tolist()}
+    for name, kind in (("bool", bool), ("int", int), ("float", float), ("str", str)):
+        if kinds == {kind}:
+            return {"type": name, "values": classes.tolist(), "ordered": bool(ordered)}
+    raise InputError(
+        f"classes of the type {sorted(k.__name__ for k in kinds)} cannot be stored: use text or "
+        "numbers as labels"
+    )
+
+
+def classes_from(told: Mapping[str, Any]) -> tuple[np.ndarray, bool]:
+    """Return the classes of a model file, and whether they are ordered.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        If `classes_told` cannot have written it.
+
+    Examples
+    --------
+    >>> classes_from({"type": "int", "values": [3, 5], "ordered": True})
+    (array([3, 5]), True)
+    """
+    values = np.array(told["values"], _TYPES[told["type"]])
+    if values.ndim != 1 or len(set(values.tolist())) != len(values):
+        raise ValueError("classes must be a list without repeats")
+    return values, bool(told["ordered"])
