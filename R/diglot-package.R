@@ -39,5 +39,6 @@
 "_PACKAGE"
 
 #' @importFrom generics augment evaluate glance tidy
+#' @importFrom rlang .data
 #' @importFrom stats predict update
 NULL

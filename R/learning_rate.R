@@ -77,7 +77,6 @@ plot.diglot_learning_rates <- function(x, ...) {
 #' @exportS3Method ggplot2::autoplot
 autoplot.diglot_learning_rates <- function(object, ...) {
   rlang::check_installed("ggplot2", "to draw this plot.")
-  .data <- rlang::.data
   ggplot2::ggplot(object, ggplot2::aes(.data$learning_rate)) +
     ggplot2::geom_line(ggplot2::aes(y = .data$loss), colour = "grey80") +
     ggplot2::geom_line(ggplot2::aes(y = .data$smoothed), colour = set_colours[["training"]]) +

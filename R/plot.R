@@ -1,12 +1,23 @@
-# Training curves, and images with their captions.
+# Training curves, what a classifier says of images, and images with their captions.
 
-#' Plot the training of a classifier
+#' Plot a classifier: its training, and how good it is
 #'
-#' Draws loss and accuracy by epoch, with validation data also theirs. `plot()` uses ggplot2 where
-#' it is installed, R's own graphics otherwise; `autoplot()` returns the ggplot.
+#' Without `newdata`, draws loss and accuracy by epoch, with validation data also theirs. With
+#' labelled images it draws what [evaluate()][evaluate.image_classifier] and its relatives measure,
+#' or the images themselves. `plot()` draws the history by ggplot2 where it is installed, by R's own
+#' graphics otherwise; all else needs ggplot2. `autoplot()` returns the ggplot.
 #'
 #' @param x,object A fit, see [image_classifier()].
-#' @param ... For `plot()` without ggplot2: passed on to [graphics::plot.default()].
+#' @param type What to draw: `"history"`, the training; `"metrics"` with their intervals;
+#'   `"confusion"`, which classes are taken for which; `"roc"`, ROC curves; `"reliability"`, how
+#'   often the fit is right by how sure it is; `"images"` with what the fit says of them, wrong ones
+#'   framed; `"saliency"`, the parts of images that speak for their classes.
+#' @param newdata,truth For all but the history: images and their labels, as for
+#'   [evaluate()][evaluate.image_classifier]. `"images"` and `"saliency"` need no labels.
+#' @param n For `"images"` and `"saliency"`: how many images to draw at most, the first ones.
+#' @param ... Passed on: for `"metrics"` and `"reliability"` to [autoplot()][autoplot_tables], as
+#'   `by_class`; for `"saliency"` to `explain()`; for `plot()` without ggplot2 to
+#'   [graphics::plot.default()].
 #' @return `plot()`: the fit, invisibly. `autoplot()`: a ggplot.
 #' @export
 #' @examplesIf diglot_available()
@@ -16,8 +27,13 @@
 #'   epochs = 4, validation = 0.2, seed = 1
 #' )
 #' plot(fit)
-plot.image_classifier <- function(x, ...) {
-  plot_history(x, ...)
+#' plot(fit, "confusion", digits[501:800, ])
+plot.image_classifier <- function(x, type = "history", newdata = NULL, truth = NULL, n = 20, ...) {
+  if (identical(type, "history") && is.null(newdata)) {
+    plot_history(x, ...)
+  } else {
+    plot_table(x, type, newdata, truth, n = n, ...)
+  }
   invisible(x)
 }
 
@@ -34,33 +50,102 @@ plot_history <- function(x, ..., call = rlang::caller_env()) {
 
 #' @rdname plot.image_classifier
 #' @exportS3Method ggplot2::autoplot
-autoplot.image_classifier <- function(object, ...) {
+autoplot.image_classifier <- function(object, type = "history", newdata = NULL, truth = NULL,
+                                      n = 20, ...) {
+  env <- rlang::current_env()
   rlang::check_installed("ggplot2", "to draw this plot.")
-  history_plot(object$history)
+  type <- check_type(type, names(classifier_plots), env)
+  if (type == "history") {
+    return(history_plot(object$history))
+  }
+  if (is.null(newdata)) {
+    abort_diglot(
+      sprintf("`newdata` is missing: plots of type \"%s\" need images.", type),
+      call = env
+    )
+  }
+  classifier_plots[[type]](object, newdata, truth, n = n, ..., call = env)
+}
+
+# What each type of plot is made by.
+classifier_plots <- list(
+  history = NULL,
+  metrics = function(fit, newdata, truth, n, ..., call) {
+    ggplot2::autoplot(evaluate(fit, newdata, truth), ...)
+  },
+  confusion = function(fit, newdata, truth, n, ..., call) {
+    rlang::check_dots_empty()
+    confusion_plot(confusion_counts(fit, newdata, truth, call), call)
+  },
+  roc = function(fit, newdata, truth, n, ..., call) {
+    ggplot2::autoplot(roc_curve(fit, newdata, truth), ...)
+  },
+  reliability = function(fit, newdata, truth, n, ..., call) {
+    ggplot2::autoplot(reliability(fit, newdata, truth), ...)
+  },
+  images = function(fit, newdata, truth, n, ..., call) {
+    rlang::check_dots_empty()
+    fitted_pictures(fit, newdata, truth, n, call)
+  },
+  saliency = function(fit, newdata, truth, n, ..., call) {
+    images <- newdata_images(fit, newdata, "newdata", call)
+    ggplot2::autoplot(explain(fit, first_images(images, min(n, image_count(images))), ...), n = n)
+  }
+)
+
+# Rows are the truth, columns the prediction.
+confusion_counts <- function(fit, newdata, truth, call) {
+  labels <- newdata_labels(fit, newdata, truth, "newdata", call)
+  codes <- code_labels(labels, fit$levels, "truth", call)
+  predicted <- class_column(fit, class_probabilities(fit, newdata, call))$.pred_class
+  check_lengths(length(predicted), length(codes), call)
+  unclass(table(truth = factor(fit$levels[codes + 1L], fit$levels), predicted = predicted))
+}
+
+fitted_pictures <- function(fit, newdata, truth, n, call) {
+  images <- newdata_images(fit, newdata, "newdata", call)
+  count <- image_count(images)
+  check_number(n, "n", call)
+  if (n < 1 || count == 0L) {
+    abort_diglot("There is nothing to plot: `newdata` or `n` is 0.", call = call)
+  }
+  shown <- seq_len(min(n, count))
+  labels <- if (!is.null(truth) || has_labels(fit, newdata)) {
+    label_text(newdata_labels(fit, newdata, truth, "newdata", call), "truth", call)[shown]
+  }
+  images <- first_images(images, length(shown))
+  payload <- image_payload(images, "newdata", call)
+  prob <- call_bridge("predict_proba", live_model(fit, call), payload, call = call)
+  pictures <- call_bridge("pictures", live_model(fit, call), payload, FALSE, call = call)
+  picture_plot(
+    pictures, class_column(fit, prob)$.pred_class, labels,
+    probability = prob[cbind(shown, max.col(prob, "first"))]
+  )
+}
+
+has_labels <- function(fit, newdata) {
+  outcome <- fit$terms$outcome
+  is.data.frame(newdata) && !is.null(outcome) && all(all.vars(outcome) %in% names(newdata))
 }
 
 history_plot <- function(history) {
   curves <- history_curves(history)
-  .data <- rlang::.data
   plot <- ggplot2::ggplot(
     curves, ggplot2::aes(.data$epoch, .data$value, colour = .data$images, shape = .data$images)
   ) +
-    ggplot2::geom_line(data = several_epochs(curves)) +
+    ggplot2::geom_line(ggplot2::aes(linetype = .data$images), data = several_epochs(curves)) +
     ggplot2::geom_point(size = 1.6) +
-    ggplot2::facet_wrap(~measure, scales = "free_y") +
+    ggplot2::facet_wrap(~measure, scales = "free_y", labeller = named_panels(in_words)) +
     ggplot2::scale_x_continuous(breaks = whole_breaks) +
     ggplot2::scale_colour_manual(values = set_colours, drop = TRUE) +
-    ggplot2::labs(x = "epoch", y = NULL, colour = NULL, shape = NULL) +
-    ggplot2::theme_minimal() +
-    ggplot2::theme(legend.position = "bottom", panel.grid.minor = ggplot2::element_blank())
+    ggplot2::labs(x = "epoch", y = NULL, colour = NULL, shape = NULL, linetype = NULL) +
+    diglot_theme() +
+    ggplot2::theme(legend.position = "bottom")
   if (nlevels(droplevels(curves$images)) == 1L) {
     plot <- plot + ggplot2::theme(legend.position = "none")
   }
   plot
 }
-
-# Blue and vermilion are told apart by colour-blind readers (Okabe and Ito, 2008).
-set_colours <- c(training = "#0072B2", validation = "#D55E00")
 
 whole_breaks <- function(limits) {
   breaks <- pretty(limits, 6L)
@@ -79,7 +164,7 @@ history_curves <- function(history) {
     )
   })
   curves <- do.call(rbind, long)
-  curves <- curves[!is.na(curves$value), ] # not every epoch measures everything
+  curves <- curves[is.finite(curves$value), ] # not every epoch measures everything
   curves$measure <- factor(curves$measure, unique(curves$measure))
   curves$images <- factor(curves$images, names(set_colours))
   curves

@@ -53,10 +53,10 @@ def shorten(name: Any, longest: int = _LONGEST) -> str:
     Examples
     --------
     >>> shorten("an exceptionally long name of a class")
-    'an exceptionally long n…'
+    'an exceptionally long...'
     """
     text = " ".join(str(name).split())
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+    return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
 def new_figure(width: float, height: float) -> Figure:

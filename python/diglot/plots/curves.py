@@ -141,7 +141,7 @@ def plot_roc(curve: pd.DataFrame) -> Figure:
         heading(ax, shorten(name, 20))
         _roc_axes(ax, label=False)
         name_few(ax)
-    figure.supxlabel("1 − specificity", fontsize=10)
+    figure.supxlabel("1 - specificity", fontsize=10)
     figure.supylabel("sensitivity", fontsize=10)
     return figure
 
@@ -166,7 +166,7 @@ def _roc_axes(ax: Axes, label: bool = True) -> None:
     square(ax)
     ax.axline((0, 0), slope=1, color=SOFT, linestyle=":", linewidth=1)
     if label:
-        ax.set(xlabel="1 − specificity", ylabel="sensitivity")
+        ax.set(xlabel="1 - specificity", ylabel="sensitivity")
 
 
 def name_few(ax: Axes) -> None:

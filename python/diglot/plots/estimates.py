@@ -224,7 +224,7 @@ def plot_comparison(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
                 1.02, place, p_words(p), transform=ax.get_yaxis_transform(), va="center",
                 fontsize=9, color="#333333",
             )  # fmt: skip
-    ax.set_xlabel("difference (first − second model)")
+    ax.set_xlabel("difference (first - second model)")
     return ax
 
 
