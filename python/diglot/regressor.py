@@ -19,8 +19,13 @@ from diglot.outcomes.numbers import FAMILIES, Numbers, encode_numbers
 from diglot.predictor import ImagePredictor
 
 
+from diglot.predictor.uncertain import UncertainNumbers
 class ImageRegressor(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, ImagePredictor
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    RegressorMixin,
+    UncertainNumbers,
+    ImagePredictor,
 ):
     """Train a network to tell a number of each image: a measurement, a count, its quantiles.
 
@@ -121,6 +126,8 @@ class ImageRegressor(
         How covariates become numbers.
     history_ : DataFrame
         One row an epoch: epoch, loss, mae (in the outcome's units), val_loss and val_mae where
+    conformal_ : NumberConformal or None
+        What `conformalize` learned; see `diglot.uncertainty`.
         there is validation, learning_rate, seconds, images_per_second.
     best_epoch_, seed_, device_, stopped_
         As of `ImageClassifier`.
@@ -328,11 +335,11 @@ class ImageRegressor(
     # ---- files and words
 
     def _told(self) -> dict[str, Any]:
-        return {"outcome": self.outcome_.to_dict()}
+        return {"outcome": self.outcome_.to_dict(), **self._uncertainty_told()}
 
     def _restored(self, meta: Mapping[str, Any], graph: Graph) -> bool:
         self.outcome_ = Numbers.from_dict(meta["outcome"])
-        return graph.output_shape == (self.outcome_.width,)
+        return self._uncertainty_restored(meta) and graph.output_shape == (self.outcome_.width,)
 
     def _outcome_words(self) -> dict[str, str]:
         outcome = self.outcome_
@@ -341,4 +348,4 @@ class ImageRegressor(
             "poisson": "the rate of counts, log link",
             "quantile": f"quantiles {', '.join(f'{q:g}' for q in outcome.quantiles)}",
         }
-        return {"outcome": words[outcome.family]}
+        return {"outcome": words[outcome.family], **self.certainty()}

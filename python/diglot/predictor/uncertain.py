@@ -13,12 +13,16 @@ from sklearn.utils.validation import check_is_fitted
 from diglot.errors import InputError
 from diglot.outcomes.classes import log_softmax
 from diglot.outcomes.labels import encode_labels
+from diglot.outcomes.numbers import encode_numbers
 from diglot.uncertainty import (
     ConformalSets,
+    NumberConformal,
     calibration_from_dict,
     coverage_table,
     fit_calibration,
     fit_conformal,
+    fit_intervals,
+    interval_coverage_table,
     uniforms_of,
 )
 
@@ -26,7 +30,22 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class UncertainClasses:
+class _Uncertain:
+    """What was learned of how sure a model is, which holds for the weights of that time only."""
+
+    _learned: Mapping[str, str]  # attributes, and the calls that set them
+
+    def _settled(self, fitted: Any, seen: Any, fit: Any, session: Any) -> None:
+        known = [call for name, call in self._learned.items() if getattr(self, name) is not None]
+        for name in self._learned:
+            setattr(self, name, None)
+        super()._settled(fitted, seen, fit, session)
+        if known and session.first_epoch > 0:
+            again = " and ".join(known)
+            warnings.warn(f"The weights are others now: call {again} again.", stacklevel=2)
+
+
+class UncertainClasses(_Uncertain):
     """What a classifier says of how sure it is.
 
     Attributes
@@ -37,6 +56,7 @@ class UncertainClasses:
         How `predict_set` makes sets.
     """
 
+    _learned = {"calibration_": "calibrate()", "conformal_": "conformalize()"}
     calibration_: Any = None  # also of models that were fitted before there was any
     conformal_: ConformalSets | None = None
 
@@ -171,7 +191,7 @@ class UncertainClasses:
         # tupleize_cols=False: as in `diglot.evaluation.confusion`.
         return pd.DataFrame(
             self._sets(X, [coverage])[0],
-            index=X.index if isinstance(X, (pd.DataFrame, pd.Series)) else None,
+            index=_names_of_rows(X),
             columns=pd.Index(self.classes_.tolist(), tupleize_cols=False),
         )
 
@@ -203,9 +223,7 @@ class UncertainClasses:
             estimate, lower, upper, method, n, mean_size; see `diglot.uncertainty.coverage_table`.
         """
         check_is_fitted(self)
-        asked = [coverage] if np.ndim(coverage) == 0 else list(coverage)
-        if not asked:
-            raise InputError("coverage has no number: give one or more, such as 0.9.")
+        asked = _several(coverage)
         sets = self._sets(X, asked)
         codes = encode_labels(y, len(sets[0]), self.classes_).codes
         names = self.classes_.tolist()
@@ -248,15 +266,6 @@ class UncertainClasses:
         names = self.classes_.tolist()
         return [self.conformal_.sets(p, c, uniforms, names) for c in coverages]
 
-    def _forget_uncertainty(self, *, told: bool) -> None:
-        """Forget what was learned about other weights."""
-        known = [n for n in ("calibration_", "conformal_") if getattr(self, n) is not None]
-        self.calibration_ = self.conformal_ = None
-        if known and told:
-            calls = {"calibration_": "calibrate()", "conformal_": "conformalize()"}
-            again = " and ".join(calls[name] for name in known)
-            warnings.warn(f"The weights are others now: call {again} again.", stacklevel=2)
-
     def _uncertainty_told(self) -> dict[str, Any]:
         known = {"calibration": self.calibration_, "conformal": self.conformal_}
         return {name: None if what is None else what.to_dict() for name, what in known.items()}
@@ -270,3 +279,168 @@ class UncertainClasses:
         return all(
             getattr(what, "classes", k) == k for what in (self.calibration_, self.conformal_)
         )
+
+
+class UncertainNumbers(_Uncertain):
+    """What a regressor says of how sure it is.
+
+    Attributes
+    ----------
+    conformal_ : NumberConformal or None
+        How `predict_interval` makes intervals.
+    """
+
+    _learned = {"conformal_": "conformalize()"}
+    conformal_: NumberConformal | None = None
+
+    def conformalize(self, X: Any, y: Any) -> Self:
+        """Learn to say intervals that hold the true number as often as is asked for.
+
+        Around a mean or a rate all intervals are of one width. Where several quantiles were
+        learned, the interval between the lowest and the highest is widened or narrowed, and so is
+        as wide as the image is hard.
+
+        Parameters
+        ----------
+        X : images
+            That were not in the training, and are like those to come.
+        y : sequence of n numbers
+
+        Returns
+        -------
+        self
+
+        See Also
+        --------
+        diglot.uncertainty.fit_intervals
+
+        Examples
+        --------
+        >>> from diglot import ImageRegressor
+        >>> images = np.random.default_rng(1).random((80, 8, 8))
+        >>> brightness = images.mean(axis=(1, 2))
+        >>> model = ImageRegressor("mlp", epochs=1, seed=1).fit(images[:40], brightness[:40])
+        >>> model = model.conformalize(images[40:], brightness[40:])
+        >>> model.predict_interval(images[:3], coverage=0.9).columns.tolist()
+        ['lower', 'upper']
+        """
+        check_is_fitted(self)
+        predicted = self._band(X)
+        truth = encode_numbers(y, len(predicted), self.outcome_.family)
+        self.conformal_ = fit_intervals(predicted, truth, self._band_method())
+        return self
+
+    def predict_interval(self, X: Any, coverage: float = 0.9) -> pd.DataFrame:
+        """Return an interval for the number of each image.
+
+        Parameters
+        ----------
+        X : images
+            Zero images give zero rows.
+        coverage : float
+            How often an interval shall hold the true number, between 0 and 1. Any can be asked
+            for after one `conformalize`.
+
+        Returns
+        -------
+        DataFrame of float, (n, 2)
+            ``lower`` and ``upper``; of counts none is below 0. Rows are named as those of X, where
+            that is a data frame.
+
+        Raises
+        ------
+        InputError
+            If the model has not learned to say intervals.
+        """
+        check_is_fitted(self)
+        ends = self._intervals(X, [coverage])[0]
+        return pd.DataFrame(ends, index=_names_of_rows(X), columns=["lower", "upper"])
+
+    def coverage(
+        self,
+        X: Any,
+        y: Any,
+        coverage: float | Sequence[float] = (0.8, 0.9, 0.95),
+        *,
+        level: float = 0.95,
+    ) -> pd.DataFrame:
+        """Count how often intervals hold the true number of images.
+
+        Parameters
+        ----------
+        X : images
+            That nothing was learned from.
+        y : sequence of n numbers
+        coverage : float or sequence of float
+            The coverages to ask for.
+        level : float
+            Of the intervals of the share.
+
+        Returns
+        -------
+        DataFrame
+            One row a coverage: coverage, class (missing), estimate, lower, upper, method, n,
+            mean_size (the mean width); see `diglot.uncertainty.interval_coverage_table`.
+        """
+        check_is_fitted(self)
+        asked = _several(coverage)
+        intervals = self._intervals(X, asked)
+        truth = encode_numbers(y, len(intervals[0]), self.outcome_.family)
+        tables = [
+            interval_coverage_table(truth, *ends.T, stated, level=level)
+            for ends, stated in zip(intervals, asked, strict=True)
+        ]
+        return pd.concat(tables, ignore_index=True)
+
+    def certainty(self) -> dict[str, str]:
+        """Return what was learned of how sure the model is, in words.
+
+        Returns
+        -------
+        dict of str to str
+            "intervals", where there are such.
+        """
+        return {} if self.conformal_ is None else {"intervals": str(self.conformal_)}
+
+    # ---- what the estimator asks
+
+    def _band_method(self) -> str:
+        return "quantile" if len(self.outcome_.quantiles) > 1 else "absolute"
+
+    def _band(self, X: Any) -> np.ndarray:
+        """Return the prediction, or its lowest and highest quantile."""
+        predicted = self.outcome_.predicted(self._scores(X))
+        if self._band_method() == "absolute":
+            return predicted[:, 0]
+        order = np.argsort(self.outcome_.quantiles)
+        return predicted[:, order[[0, -1]]]
+
+    def _intervals(self, X: Any, coverages: Sequence[float]) -> list[np.ndarray]:
+        if self.conformal_ is None:
+            raise InputError(
+                "The model has not learned to say intervals: call conformalize(X, y) first, with "
+                "images that were not in the training."
+            )
+        band = self._band(X)
+        least = 0.0 if self.outcome_.family == "poisson" else -np.inf
+        return [np.maximum(self.conformal_.intervals(band, c), least) for c in coverages]
+
+    def _uncertainty_told(self) -> dict[str, Any]:
+        return {"conformal": None if self.conformal_ is None else self.conformal_.to_dict()}
+
+    def _uncertainty_restored(self, meta: Mapping[str, Any]) -> bool:
+        """Set what a model file says, and tell whether it fits the outcome."""
+        given = meta.get("conformal")
+        self.conformal_ = None if given is None else NumberConformal.from_dict(given)
+        return self.conformal_ is None or self.conformal_.method == self._band_method()
+
+
+def _several(coverage: float | Sequence[float]) -> list[float]:
+    asked = [coverage] if np.ndim(coverage) == 0 else list(coverage)
+    if not asked:
+        raise InputError("coverage has no number: give one or more, such as 0.9.")
+    return asked
+
+
+def _names_of_rows(X: Any) -> pd.Index | None:
+    return X.index if isinstance(X, (pd.DataFrame, pd.Series)) else None
