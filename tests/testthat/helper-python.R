@@ -58,6 +58,19 @@ small_fit <- function() {
   shared$fit
 }
 
+# One with convolutions, which sees where things are.
+seeing_fit <- function() {
+  skip_if_no_diglot()
+  if (is.null(shared$seeing)) {
+    shared$seeing <- image_classifier(
+      label ~ image, planted_tibble(80L),
+      network = network("convnet", widths = c(8, 16), classes = 2, size = c(16, 18), channels = 1),
+      epochs = 6, batch_size = 8, seed = 1
+    )
+  }
+  shared$seeing
+}
+
 # What a fit looks like from outside, without Python.
 fake_fit <- function(levels = c("two", "ten"), ordered = FALSE, val = TRUE, epochs = 3L) {
   history <- tibble::tibble(

@@ -33,6 +33,7 @@ from diglot.bridge.data import (
     read_images,
     shapes,
 )
+from diglot.bridge.explanation import explain, nearest_images, worst_errors
 from diglot.bridge.models import describe, load, revive, summary
 from diglot.bridge.setup import check_setup, devices, has_engine
 from diglot.bridge.uncertainty import calibrate, conformalize, coverage, predict_set
@@ -53,12 +54,14 @@ __all__ = [
     "evaluate",
     "evaluate_captions",
     "example_images",
+    "explain",
     "find_learning_rate",
     "fine_tune",
     "fit",
     "fit_captioner",
     "has_engine",
     "load",
+    "nearest_images",
     "network",
     "networks",
     "pictures",
@@ -73,4 +76,5 @@ __all__ = [
     "shapes",
     "summary",
     "update",
+    "worst_errors",
 ]
