@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,15 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transf
 
 from diglot import evaluation
 from diglot.augment import Augment
+from diglot.engine import Optimiser
 from diglot.errors import InputError
 from diglot.estimators.settings import is_several, number
 from diglot.graph import Graph
 from diglot.outcomes.numbers import FAMILIES, Numbers, encode_numbers
 from diglot.predictor import ImagePredictor
-
-
 from diglot.predictor.uncertain import UncertainNumbers
+
+
 class ImageRegressor(
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
@@ -83,7 +85,7 @@ class ImageRegressor(
     warmup_epochs : float
         The rate grows over so many epochs.
     clip_norm : float, optional
-        The largest norm of the gradient.
+        The largest norm of the gradient; by default 1 for counts, else any.
     mixup : float
         Blend pairs of images, with a share from Beta(mixup, mixup); 0 is off.
     augment : str, dict, Augment or None
@@ -124,10 +126,10 @@ class ImageRegressor(
         The family, and the scale on which the network answers.
     design_ : Design or None
         How covariates become numbers.
-    history_ : DataFrame
-        One row an epoch: epoch, loss, mae (in the outcome's units), val_loss and val_mae where
     conformal_ : NumberConformal or None
         What `conformalize` learned; see `diglot.uncertainty`.
+    history_ : DataFrame
+        One row an epoch: epoch, loss, mae (in the outcome's units), val_loss and val_mae where
         there is validation, learning_rate, seconds, images_per_second.
     best_epoch_, seed_, device_, stopped_
         As of `ImageClassifier`.
@@ -244,6 +246,12 @@ class ImageRegressor(
         if not len(counted) or (counted == counted[0]).all():
             raise InputError("all outcomes are the same: there is nothing to learn")
         return Numbers.of(values, weights, outcome.family, outcome.quantiles)
+
+    def _optimiser(self) -> Optimiser:
+        chosen = super()._optimiser()
+        if self.family == "poisson" and self.clip_norm is None:
+            return replace(chosen, clip_norm=1.0)  # its gradient grows as the exponential does
+        return chosen
 
     # ---- answers
 

@@ -51,5 +51,8 @@ class Outcome(Protocol):
     def judge(self, scores: np.ndarray, values: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
         """Return the weighted means of loss and measure."""
 
+    def effects(self, weight: np.ndarray) -> list[tuple[str | None, np.ndarray]]:
+        """Return the effects of covariates that (width, p) weights amount to, and on what."""
+
     def strata(self, values: np.ndarray) -> np.ndarray:
         """Return codes of groups that a validation split takes its share of."""

@@ -84,6 +84,16 @@ class Classes:
             "accuracy": float(np.average(hits, weights=weights)),
         }
 
+    def effects(self, weight: np.ndarray) -> list[tuple[str | None, np.ndarray]]:
+        """Return the effects on each class's log-odds against the first class.
+
+        Under "cumulative" there is one: on the log-odds of being above any cutpoint.
+        """
+        if self.family == "cumulative":
+            return [(None, weight[0])]
+        names = [str(label) for label in self.classes.tolist()]
+        return [(name, weight[j] - weight[0]) for j, name in enumerate(names) if j]
+
     def strata(self, values: np.ndarray) -> np.ndarray:
         """Return the codes: each class gives its share."""
         return values

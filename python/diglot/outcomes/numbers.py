@@ -143,6 +143,13 @@ class Numbers:
             values[:, order] = np.sort(values, axis=1)
         return values
 
+    def effects(self, weight: np.ndarray) -> list[tuple[str | None, np.ndarray]]:
+        """Return the effects on the mean, on the log-rate, or on each quantile."""
+        if self.family == "poisson":
+            return [(None, weight[0])]
+        names = [f"{q:g}" for q in self.quantiles] or [None]
+        return [(name, self.scale * row) for name, row in zip(names, weight, strict=True)]
+
     def strata(self, values: np.ndarray) -> np.ndarray:
         """Return one stratum."""
         return np.zeros(len(values), np.int64)

@@ -69,6 +69,10 @@ class Tags:
             "accuracy": float(np.average(hits.mean(axis=1), weights=weights)),
         }
 
+    def effects(self, weight: np.ndarray) -> list[tuple[str | None, np.ndarray]]:
+        """Return the effects on each tag's log-odds."""
+        return list(zip(self.tags, weight, strict=True))
+
     def strata(self, values: np.ndarray) -> np.ndarray:
         """Return one stratum."""
         return np.zeros(len(values), np.int64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from diglot.augment import augment
 from diglot.builder import initial_weights
-from diglot.engine import open_executor, pick_device
+from diglot.engine import Optimiser, open_executor, pick_device
 from diglot.errors import DivergedError, InputError
 from diglot.estimators.base import NetworkEstimator, last_measures
 from diglot.estimators.inputs import (
@@ -33,6 +34,12 @@ from diglot.graph import Graph
 from diglot.images import ImageSet, as_images
 from diglot.networks import resolve
 from diglot.outcomes import Design, Outcome, bare, with_covariates
+from diglot.predictor.coefficients import (
+    bootstrap_coefficients,
+    coefficient_table,
+    group_codes,
+    unmerged,
+)
 from diglot.predictor.explained import Explained
 from diglot.predictor.fitting import Fit, run_fit, try_rates
 from diglot.predictor.lineage import lineage
@@ -376,7 +383,7 @@ class ImagePredictor(Explained, NetworkEstimator):
                 held=held,
                 outcome=seen.outcome,
                 recipe=self._recipe(seed),
-                optimiser=optimiser(self),
+                optimiser=self._optimiser(),
                 device=device,
                 phases=plan_phases(
                     graph, session.train, session.epochs, rates, float(self.layer_decay)
@@ -542,6 +549,82 @@ class ImagePredictor(Explained, NetworkEstimator):
     def _n_features_out(self) -> int:
         return int(self.network_.shape_of(self.network_.features or self.network_.head)[0])
 
+    def coefficients(
+        self,
+        X: Any = None,
+        y: Any = None,
+        *,
+        groups: Any = None,
+        level: float = 0.95,
+        resamples: int = 200,
+        seed: int = 0,
+    ) -> pd.DataFrame:
+        """Return the covariates' coefficients, in their own units, beside the image's share.
+
+        Parameters
+        ----------
+        X, y : images with covariates, and outcomes, optional
+            Data to train the last layer on anew, for intervals: best images that the network has
+            not learned from.
+        groups : sequence of n labels, optional
+            Which images belong together, such as those of one patient: they are drawn together.
+        level : float
+            Of the intervals.
+        resamples : int
+            Of the bootstrap.
+        seed : int
+            Of the bootstrap.
+
+        Returns
+        -------
+        DataFrame
+            term, class, estimate, lower, upper, method, n: for each class its log-odds against
+            the first class (none for ordered classes, where it is the log-odds of a higher
+            class; for tags each tag's log-odds; for counts the log-rate; the mean or each
+            quantile of numbers). Ends and n are missing without data.
+
+        Raises
+        ------
+        InputError
+            If the model has no covariates.
+
+        Notes
+        -----
+        Coefficients are those of the last layer, which sees the image's features, too, and decays
+        its weights a little: they say what a covariate adds to what the network has seen in the
+        image. Features fit the images that they were learned from too well, which makes
+        log-odds, and coefficients with them, too large: with other images they are right.
+        Intervals are the percentile bootstrap's: the last layer is trained anew on resampled
+        images, their features as they are; that the network itself would differ is not in them.
+        """
+        check_is_fitted(self)
+        if self.design_ is None:
+            raise InputError("this model has no covariates: fit with covariates=['age', 'sex']")
+        table = coefficient_table(self.network_.weights, self.outcome_, self.design_)
+        if X is None:
+            return table
+        number("level", level, lambda v: 0 < v < 1, "between 0 and 1")
+        trial = copy(self).set_params(validation=None, patience=None)
+        seen = trial._observed(X, y, None, self.outcome_)
+        codes = group_codes(groups, len(seen.values))
+        epochs = epochs_of(self.epochs)
+        session = _Session(
+            epochs[-1] if isinstance(epochs, tuple) else epochs, "head", schedule=self.schedule
+        )
+        with trial._fit_of(self.network_, seen, None, self.seed_, session) as fit:
+            estimate, lower, upper = bootstrap_coefficients(
+                unmerged(fit, seen),
+                self.design_,
+                codes,
+                level=level,
+                resamples=whole("resamples", resamples, 2),
+                seed=seed,
+                reporter=reporter(self.verbose),
+            )
+        method = "bootstrap of the last layer" + ("" if codes is None else ", by group")
+        n = len(seen.values)
+        return table.assign(estimate=estimate, lower=lower, upper=upper, method=method, n=n)
+
     # ---- images and settings
 
     def _images(self, X: Any, *, reset: bool, allow_empty: bool = False) -> ImageSet:
@@ -555,6 +638,9 @@ class ImagePredictor(Explained, NetworkEstimator):
             return float(self.learning_rate), float(self.learning_rate)
         new, head, on = _RATES[self.optimizer]
         return (head, on) if given else (new, new)
+
+    def _optimiser(self) -> Optimiser:
+        return optimiser(self)
 
     def _recipe(self, seed: int) -> Recipe:
         return Recipe(

@@ -72,21 +72,21 @@ class Fit:
 
 def run_fit(fit: Fit, *, reporter: Reporter, **how: Any) -> Fitted:
     """Go through the phases of a fit; see `diglot.estimators.phases.run_phases`."""
-    return run_phases(fit, partial(_opened, fit, reporter), reporter=reporter, **how)
+    return run_phases(fit, partial(opened, fit, reporter), reporter=reporter, **how)
 
 
 def try_rates(
     fit: Fit, lowest: float, highest: float, steps: int, reporter: Reporter
 ) -> LearningRates:
     """Run the range test on a fit's last phase; see :func:`diglot.training.range_test`."""
-    with _opened(fit, reporter, fit.phases[-1], fit.graph) as (executor, task):
+    with opened(fit, reporter, fit.phases[-1], fit.graph) as (executor, task):
         return range_test(
             executor, task, lowest, highest, steps, seed=fit.plan.seed, reporter=reporter
         )
 
 
 @contextmanager
-def _opened(
+def opened(
     fit: Fit, reporter: Reporter, phase: Phase, graph: Graph
 ) -> Iterator[tuple[Executor, PredictionTask]]:
     """Open what runs the part that learns, and its task, which has the part that does not."""
