@@ -188,3 +188,67 @@ test_that("Python's refusals are R's", {
     class = "diglot_error_input"
   )
 })
+
+test_that("defaults are Python's", {
+  skip_if_no_diglot()
+  says <- function(method) {
+    told <- python_says(c(
+      "import inspect, diglot",
+      sprintf(
+        "given = inspect.signature(diglot.ImageClassifier.%s).parameters.values()", method
+      ),
+      "print(*(f'{p.name}={p.default}' for p in given if p.default is not p.empty), sep='\\n')"
+    ))
+    strsplit(told, "=", fixed = TRUE)
+  }
+  python_text <- function(value) {
+    value <- eval(value)
+    if (is.null(value)) {
+      return("None")
+    }
+    if (is.logical(value)) {
+      return(if (value) "True" else "False")
+    }
+    if (is.numeric(value) && length(value) > 1L) {
+      return(sprintf("(%s)", paste(value, collapse = ", ")))
+    }
+    as.character(value[1L])
+  }
+  ours <- list(
+    calibrate = formals(calibrate.image_classifier),
+    conformalize = formals(conformalize.image_classifier),
+    coverage = formals(coverage.image_classifier),
+    predict_set = formals(predict.image_classifier)
+  )
+  for (method in names(ours)) {
+    for (default in says(method)) {
+      if (!default[1L] %in% c("X", "y")) {
+        expect_identical(python_text(ours[[method]][[default[1L]]]), default[2L])
+      }
+    }
+  }
+})
+
+test_that("stated coverage holds on digits, over random splits", {
+  skip_if_no_diglot()
+  digits <- example_images("digits")
+  fit <- image_classifier(
+    label ~ image, digits[1:300, ],
+    network = "mlp", epochs = 3, batch_size = 16, seed = 1
+  )
+  rest <- digits[301:1797, ]
+  stated <- 0.8
+  learn <- 499L
+  place <- (learn + 1) * stated
+  splits <- 20L
+  held <- withr::with_seed(1, vapply(seq_len(splits), function(split) {
+    mine <- sample.int(nrow(rest), learn)
+    rule <- conformalize(fit, rest[mine, ], allow_empty = TRUE)
+    coverage(rule, rest[-mine, ], coverage = stated)$estimate[1L]
+  }, numeric(1L)))
+  # the beta-binomial distribution's mean and standard deviation (Vovk 2012)
+  tests <- nrow(rest) - learn
+  mean <- place / (learn + 1)
+  sd <- sqrt(mean * (1 - mean) * (tests + learn + 1) / (tests * (learn + 2)))
+  expect_lt(abs(mean(held) - mean), 3.5 * sd / sqrt(splits))
+})
