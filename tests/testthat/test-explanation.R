@@ -155,7 +155,8 @@ test_that("saliency maps print in a few lines", {
   expect_match(said[3L], "two (2), ten (1)", fixed = TRUE)
   found$completeness_error <- c(0.1, -0.2, 0)
   found$changes <- c(3, 2, 1)
-  expect_match(capture.output(print(found))[5L], "(2 on average) by 0.1 on average, 0.2 at most", fixed = TRUE)
+  said <- capture.output(print(found))
+  expect_match(said[5L], "(2 on average) by 0.1 on average, 0.2 at most", fixed = TRUE)
 })
 
 test_that("the settings are Python's", {
