@@ -284,8 +284,8 @@ checked_settings <- function(..., known = setting_names(), call = rlang::caller_
 # The settings of a classifier and their defaults, the same as Python's (a test compares them).
 setting_defaults <- function() {
   list(
-    network = "lenet", size = NULL, channels = NULL, resize = NULL, train = "all",
-    layer_decay = 1, views = NULL, epochs = 10, batch_size = 64, optimizer = "sgd",
+    network = "lenet", size = NULL, channels = NULL, resize = NULL, family = "multinomial",
+    covariates = NULL, contrasts = NULL, train = "all", layer_decay = 1, views = NULL, epochs = 10, batch_size = 64, optimizer = "sgd",
     learning_rate = NULL, momentum = 0.9, weight_decay = 1e-4, schedule = "cosine",
     warmup_epochs = 0, clip_norm = NULL, class_weight = NULL, label_smoothing = 0, mixup = 0,
     augment = NULL, validation = NULL, patience = NULL, monitor = "val_loss",
