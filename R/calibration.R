@@ -189,7 +189,8 @@ coverage.image_classifier <- function(object, newdata, truth = NULL, coverage = 
     "coverage", live_model(object, env), given$images, given$codes, as.list(coverage), level,
     call = env
   ))
-  structure(table, class = c("diglot_coverage", class(table))) # for autoplot()
+  class(table) <- c("diglot_coverage", class(table)) # for autoplot()
+  table
 }
 
 # The columns of predict(type = "set").
