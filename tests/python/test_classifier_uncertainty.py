@@ -131,6 +131,17 @@ def test_the_table_of_coverage_counts_what_predict_set_says(sure):
     assert stated == [0.8, 0.9, 0.95]
 
 
+def test_covariates_go_along():
+    beside = X.assign(light=X["image"].map(np.mean))
+    model = ImageClassifier("mlp", covariates=["light"], epochs=5, seed=1, verbose=False)
+    model.fit(beside[TRAIN], Y[TRAIN]).calibrate(beside[CALIBRATE], Y[CALIBRATE])
+    model.conformalize(beside[CONFORM], Y[CONFORM])
+    again, darker = loads(model.to_bytes()), beside[TEST].assign(light=0.0)
+    sets = model.predict_set(beside[TEST])
+    pd.testing.assert_frame_equal(again.predict_set(beside[TEST]), sets)
+    assert (model.predict_set(darker).to_numpy() != sets.to_numpy()).any()
+
+
 def test_a_rare_class_is_named_where_it_is_in_every_set(model):
     keep = np.flatnonzero((codes(CONFORM) != 4) | (np.cumsum(codes(CONFORM) == 4) <= 3))
     model.conformalize(X[CONFORM].iloc[keep], Y[CONFORM].iloc[keep], "lac", class_conditional=True)

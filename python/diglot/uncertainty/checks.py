@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -103,8 +103,7 @@ def told(given: Any, name: str, kinds: type | tuple[type, ...]) -> Any:
         If it is missing, or of another type.
     """
     value = given.get(name) if isinstance(given, Mapping) else None
-    mixed_up = isinstance(value, bool) and bool not in np.atleast_1d(kinds)
-    if not isinstance(value, kinds) or mixed_up:
+    if not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool):
         raise ModelFileError(f"the model's uncertainty is damaged: its {name!r} cannot be")
     return value
 
@@ -133,12 +132,15 @@ def rising(values: Any, name: str) -> np.ndarray:
     ModelFileError
         If they are anything else.
     """
-    fine = isinstance(values, list) and all(
-        isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in values
-    )
+    fine = isinstance(values, list) and all(map(_is_number, values))
     array = np.array(values, np.float64) if fine else np.array([np.nan])
     if not fine or (np.diff(array) < 0).any():
         raise ModelFileError(
             f"the model's uncertainty is damaged: its {name} are not numbers in rising order"
         )
     return array
+
+
+def _is_number(value: Any) -> bool:
+    known = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return known and abs(value) <= sys.float_info.max  # false of NaN, and of huge integers
