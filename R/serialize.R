@@ -52,12 +52,24 @@ save_model <- function(fit, path) {
 #' @export
 load_model <- function(path) {
   env <- rlang::current_env()
-  answer <- call_bridge("load", enc2utf8(path.expand(check_path(path, env))), call = env)
+  fit_from(call_bridge("load", enc2utf8(path.expand(check_path(path, env))), call = env))
+}
+
+# A fit of the kind that the bridge describes.
+fit_from <- function(answer) {
   if (identical(answer$description$kind, "captioner")) {
     new_captioner(answer)
+  } else if (identical(answer$description$kind, "baseline")) {
+    new_hog(answer, ordered = answer$description$ordered)
   } else {
     new_fit(answer, ordered = answer$description$ordered)
   }
+}
+
+# A fit from a model file's bytes: how diglot.r.fit() hands over the models of Python.
+fit_from_bytes <- function(bytes) {
+  env <- rlang::current_env()
+  fit_from(call_bridge("describe", call_bridge("revive", bytes, call = env), call = env))
 }
 
 check_path <- function(path, call) {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from diglot.errors import InputError
+from diglot.seeds import stream
 
 # ---------------------------------------------------------------------------------- random numbers
 
@@ -309,6 +310,77 @@ class Augment:
         image[top : top + down, left : left + across] = mean
 
 
+@dataclass(frozen=True)
+class FunctionAugment:
+    """Random changes that a function of the user's makes.
+
+    Parameters
+    ----------
+    function : callable, optional
+        ``function(image, random)``: of an image (height, width, channels), float32, before
+        normalisation, and a `numpy.random.Generator` that depends on the run's seed, the image's
+        row and the epoch alone. It returns an image of the same shape. Without a function, as in a
+        model that was loaded, nothing can be changed.
+    name : str, optional
+        What a model file calls it, for it cannot hold the function itself; by default the
+        function's own name.
+
+    Notes
+    -----
+    It is called in one thread, image by image.
+
+    Examples
+    --------
+    >>> dark = FunctionAugment(lambda image, random: image * random.uniform(0.5, 1), "dark")
+    >>> dark.apply(np.ones((2, 3, 4, 1)), row_keys(1, 0, [0, 1])).shape
+    (2, 3, 4, 1)
+    """
+
+    function: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", getattr(self.function, "__name__", "function"))
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether every image stays as it is: nobody knows."""
+        return False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the name for JSON; `augment` makes of it changes that cannot be made any more."""
+        return {"function": self.name}
+
+    def apply(self, batch: np.ndarray, keys: np.ndarray) -> np.ndarray:
+        """Return the batch changed, as `Augment.apply` does.
+
+        Raises
+        ------
+        InputError
+            If the function is lost, or gives back another shape or numbers that are not finite.
+        """
+        if self.function is None:
+            raise InputError(
+                f"augment: the model was trained with the function {self.name!r}, which its file "
+                "cannot hold: give it again by set_params(augment=...), or train on with "
+                "augment=None"
+            )
+        batch = np.asarray(batch, np.float32)
+        out = np.empty(batch.shape, np.float32)
+        for image, target, key in zip(batch, out, keys, strict=True):
+            changed = np.asarray(self.function(image, stream(int(key), "augment")))
+            if changed.shape != image.shape or changed.dtype.kind not in "biuf":
+                raise InputError(
+                    f"augment: {self.name} must return an image of the shape {image.shape}, not "
+                    f"{changed.shape} of {changed.dtype}"
+                )
+            if not np.isfinite(changed).all():
+                raise InputError(f"augment: {self.name} returned pixels that are not finite")
+            target[...] = changed
+        return out
+
+
 def _is_number(value: Any) -> bool:
     real = isinstance(value, (int, float, np.integer, np.floating))
     return real and not isinstance(value, bool) and math.isfinite(value)
@@ -494,20 +566,20 @@ _PRESETS = {
 }
 
 
-def augment(value: Any) -> Augment | None:
+def augment(value: Any) -> Augment | FunctionAugment | None:
     """Return the random changes that `value` asks for.
 
     Parameters
     ----------
-    value : Augment, dict, str, bool or None
+    value : Augment, dict, str, bool, callable or None
         Settings, or the name of a set of them: "light" (small turns, shifts and changes of size:
         for digits, letters and whatever must not be mirrored), "standard" (mirrored, cropped,
         colours changed a little: for photographs), "strong" (more of all, and erasing), "none".
-        True is "standard".
+        True is "standard". A function is what `FunctionAugment` takes.
 
     Returns
     -------
-    Augment or None
+    Augment, FunctionAugment or None
         None where nothing is to change.
 
     Raises
@@ -535,6 +607,8 @@ def augment(value: Any) -> Augment | None:
                 + _hint(value, _PRESETS)
             )
         value = _PRESETS[value]
+    elif isinstance(value, Mapping) and set(value) == {"function"}:  # of a model file
+        value = FunctionAugment(None, str(value["function"]))
     elif isinstance(value, Mapping):
         known = [field.name for field in dataclasses.fields(Augment)]
         for name in value:
@@ -544,10 +618,12 @@ def augment(value: Any) -> Augment | None:
                     + _hint(str(name), known)
                 )
         value = Augment(**value)
-    elif not isinstance(value, Augment):
+    elif callable(value):
+        value = FunctionAugment(value)
+    elif not isinstance(value, (Augment, FunctionAugment)):
         raise InputError(
-            f"augment must be a name ({', '.join(_PRESETS)}), a dict of settings or an Augment, "
-            f"not {value!r}."
+            f"augment must be a name ({', '.join(_PRESETS)}), a dict of settings, an Augment or a "
+            f"function, not {value!r}."
         )
     return None if value.changes_nothing else value
 

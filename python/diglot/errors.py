@@ -85,5 +85,11 @@ class DivergedError(DiglotError, ArithmeticError):
         self.best_epoch = best_epoch
 
 
+class RError(DiglotError, RuntimeError):
+    """R raised an error in a function that Python called; the message is R's."""
+
+    kind = "r"
+
+
 class InterruptedFitWarning(UserWarning):
     """The user interrupted a fit; what was learned so far is kept."""

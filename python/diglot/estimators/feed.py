@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from diglot.augment import Augment, row_keys
+from diglot.augment import Augment, FunctionAugment, row_keys
 from diglot.estimators.frozen import Frozen
 from diglot.images import ArrayStore, PreparedImages, batches
 from diglot.progress import Reporter
@@ -23,7 +23,7 @@ class Feed:
         Which of them are the rows.
     frozen : Frozen, optional
         The part of the network that images go through before the part that learns.
-    augment : Augment, optional
+    augment : Augment or FunctionAugment, optional
         Random changes, drawn by row and epoch.
     seed : int
         Of the changes.
@@ -39,7 +39,7 @@ class Feed:
         places: np.ndarray,
         *,
         frozen: Frozen | None = None,
-        augment: Augment | None = None,
+        augment: Augment | FunctionAugment | None = None,
         seed: int = 0,
         score_batch: int = 64,
         threads: int | None = None,
@@ -48,6 +48,8 @@ class Feed:
         self._augment, self._seed = augment, seed
         self._score_batch, self._threads = score_batch, threads
         self._features: ArrayStore | None = None
+        # a user's function may not bear several threads; R's bear none but the main one
+        self._ahead = 0 if isinstance(augment, FunctionAugment) else 4
         self._views = 1
         self.name = frozen.name if frozen else "data"
 
@@ -77,6 +79,7 @@ class Feed:
             batch=self._score_batch,
             threads=self._threads,
             memory_limit=memory_limit,
+            ahead=self._ahead,
             reporter=reporter,
         )
 
@@ -99,7 +102,7 @@ class Feed:
                 return self._change(batch, rows[position], epoch)
 
         places = [self._places[r] for r in rows]
-        return batches(self._images, places, change, threads=self._threads)
+        return batches(self._images, places, change, ahead=self._ahead, threads=self._threads)
 
     def all(self) -> Iterator[np.ndarray]:
         """Yield what the part that learns takes, for all rows in order."""

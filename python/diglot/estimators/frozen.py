@@ -78,6 +78,7 @@ class Frozen:
         change: Change | None = None,
         memory_limit: int | None = None,
         threads: int | None = None,
+        ahead: int = 4,
         reporter: Reporter,
     ) -> ArrayStore | None:
         """Compute the features of every image, of each view of it.
@@ -98,6 +99,8 @@ class Frozen:
             Bytes to keep in memory; more go to a file.
         threads : int, optional
             That decode.
+        ahead : int
+            Batches that threads prepare meanwhile; 0 for changes that must stay in this thread.
         reporter : Reporter
             Who hears of the progress.
 
@@ -116,7 +119,8 @@ class Frozen:
             for view in range(views):
                 rows = [np.arange(i, min(i + batch, count)) for i in range(0, count, batch)]
                 changed = _changed(change, rows, view)
-                given = batches(images, [places[r] for r in rows], changed, threads=threads)
+                wanted = [places[r] for r in rows]
+                given = batches(images, wanted, changed, ahead=ahead, threads=threads)
                 for position, data in given:
                     output = self.outputs(data)
                     for row, values in zip(rows[position], output, strict=True):
