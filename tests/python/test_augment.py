@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 
 import numpy as np
 import pytest
 from scipy import ndimage, stats
 
+from diglot import ImageClassifier, loads
 from diglot.augment import Augment, augment, mixup, row_keys, smooth, uniforms, warp
 from diglot.errors import InputError
 
@@ -330,3 +332,68 @@ def test_smoothing_is_its_formula():
     for wrong in (1, -0.1, math.nan, None):
         with pytest.raises(InputError, match="label_smoothing"):
             smooth(targets, wrong)
+
+
+# ---- functions of the user's
+
+
+def test_a_function_changes_images_by_their_keys_alone():
+    seen = []
+
+    def change(image, random):
+        seen.append(image.shape)
+        return image + random.random()
+
+    batch = np.arange(2 * 3 * 4, dtype=np.float32).reshape(2, 3, 4, 1)
+    keys = row_keys(1, 0, [5, 9])
+    both = augment(change).apply(batch, keys)
+    other = augment(change).apply(batch[::-1], keys[::-1])[::-1]
+    np.testing.assert_array_equal(both, other)
+    shifts = (both - batch)[:, 0, 0, 0]
+    assert shifts[0] != shifts[1] and ((shifts > 0) & (shifts < 1)).all()
+    assert set(seen) == {(3, 4, 1)}
+    assert both.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda image, random: image[:2], r"must return an image of the shape \(3, 4, 1\)"),
+        (lambda image, random: np.full(image.shape, np.nan), "not finite"),
+        (lambda image, random: None, "must return an image"),
+    ],
+)
+def test_what_a_function_gives_back_is_checked(change, words):
+    with pytest.raises(InputError, match=words):
+        augment(change).apply(np.zeros((1, 3, 4, 1)), row_keys(1, 0, [0]))
+
+
+def test_a_function_is_named_in_a_file_but_lost():
+    def darker(image, random):
+        return image / 2
+
+    kept = augment(augment(darker).to_dict())
+    assert kept.to_dict() == {"function": "darker"}
+    assert not kept.changes_nothing
+    with pytest.raises(InputError, match="'darker', which its file cannot hold"):
+        kept.apply(np.zeros((1, 3, 4, 1)), row_keys(1, 0, [0]))
+
+
+def test_a_function_runs_in_the_thread_of_the_fit():
+    threads = set()
+
+    def change(image, random):
+        threads.add(threading.current_thread())
+        return image
+
+    images = np.random.default_rng(1).random((64, 8, 8))
+    model = ImageClassifier("mlp", augment=change, epochs=2, batch_size=8, seed=1, threads=4)
+    model.fit(images, np.arange(64) % 2)
+    assert threads == {threading.main_thread()}
+    plain = ImageClassifier("mlp", epochs=2, batch_size=8, seed=1).fit(images, np.arange(64) % 2)
+    assert model.fingerprint() == plain.fingerprint()
+    again = loads(model.to_bytes())
+    assert again.predict(images[:3]).tolist() == model.predict(images[:3]).tolist()
+    assert loads(again.to_bytes()).fingerprint() == model.fingerprint()
+    with pytest.raises(InputError, match="set_params"):
+        again.fit(images, np.arange(64) % 2)
