@@ -352,6 +352,12 @@ def test_raps_chooses_its_penalty_on_images_of_their_own():
         fit_conformal(p[:2], code[:2], "raps")
 
 
+def test_random_parts_of_learning_are_not_those_of_prediction():
+    p, code = dirichlet(50, 3)
+    rule = fit_conformal(p, code, "aps")
+    assert not np.isin(rule.score(p)[np.arange(50), code], rule.scores[0]).any()
+
+
 def test_an_images_own_random_part_does_not_depend_on_its_neighbours():
     keys = [str(i).encode() for i in range(2000)]
     u = uniforms_of(keys, seed=1)
