@@ -131,7 +131,18 @@ def test_numbers_and_tags():
     net = diglot.network("convnet", classes=1, size=(16, 14), channels=1, widths=(8, 16))
     number = diglot.ImageRegressor(net, epochs=2, seed=1).fit(X, y.codes * 2.5)
     for method in METHODS:
-        assert set(number.explain(X[:3], method=method).classes) == {"prediction"}
+        found = number.explain(X[:3], method=method)
+        assert set(found.classes) == {"prediction"} and found.scale == "prediction"
+        assert np.allclose(found.scores, number.predict(X[:3]), atol=1e-5)
+    whole = number.explain(X[:3], method="integrated_gradients", baseline="black", steps=200)
+    change = number.predict(X[:3]) - number.predict(np.zeros((1, 16, 14), np.uint8))
+    assert np.allclose(whole.maps.sum(axis=(1, 2)), change, atol=0.01)
+    assert np.allclose(whole.changes, change, atol=1e-4)
+    assert np.allclose(whole.completeness_error, whole.maps.sum(axis=(1, 2)) - change, atol=1e-4)
+    count = diglot.ImageRegressor(net, family="poisson", epochs=2, seed=1).fit(X, y.codes + 1)
+    found = count.explain(X[:3])
+    assert found.scale == "log_rate"
+    assert np.allclose(np.exp(found.scores), count.predict(X[:3]), rtol=1e-5)
     three = [0.1, 0.5, 0.9]
     number = diglot.ImageRegressor(net, family="quantile", quantiles=three, epochs=2, seed=1)
     number.fit(X, y.codes * 2.5)

@@ -121,6 +121,24 @@ def test_weights_may_follow_from_the_output():
     assert np.allclose(gradients[1], want, atol=1e-4)
 
 
+def test_what_training_draws_is_not_drawn():
+    """Dropout and slopes of a random leaky rectifier, whose mean counts."""
+    b = Builder(InputSpec(6, 6, 1))
+    x = b.add("LeakyReLU", conv(b, b.data, 4, name="conv"), name="slopes", act_type="rrelu")
+    x = dropout(b, x, 0.9, name="dropout")
+    graph = b.graph("drawn", dense(b, global_pool(b, x, name="mean"), 2, name="head"))
+    graph = graph.with_weights(initial_weights(graph, 1))
+    x = pictures(20, graph.input).astype(np.float32) - 0.5
+    executor = open_executor(graph, "cpu")
+    first = executor.gradients({"data": x}, "data", np.ones_like)
+    again = executor.gradients({"data": x}, "data", np.ones_like)
+    assert np.allclose(first[0], executor.forward({"data": x}), atol=1e-6)
+    assert np.array_equal(first[1], again[1])
+    step = np.random.default_rng(1).normal(size=x.shape).astype(np.float32)
+    steep = (executor.forward({"data": x + 1e-3 * step}) - first[0]).sum(axis=1) / 1e-3
+    assert np.allclose((first[1] * step).sum(axis=(1, 2, 3)), steep, atol=0.01)
+
+
 def test_gradients_leave_scoring_and_training_alone():
     graph, x = tiny(), standard(pictures(20))
     b = Builder(graph.input, graph)

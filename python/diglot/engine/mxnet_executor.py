@@ -13,7 +13,8 @@ from diglot.engine import Device, Optimiser, Weigh
 from diglot.engine.mxnet import errors_translated, load
 from diglot.engine.mxnet_optimisers import Updater
 from diglot.errors import InputError
-from diglot.graph import Graph, Parameter
+from diglot.graph import Graph, Node, Parameter
+from diglot.operators import Attrs
 
 _RANDOM = {"Dropout"}
 _STEADY_ROWS = 16
@@ -56,14 +57,19 @@ def _as_in_scoring(graph: Graph) -> Graph:
     Only in training mode does MXNet keep what it needs for gradients: in scoring mode those of a
     maximum over windows are silently wrong on a CPU.
     """
-    still = graph.frozen(graph.parameters)
-    nodes = tuple(
-        replace(node, attrs={**node.attrs, "p": "0"})
-        if node.op in _RANDOM or "p" in node.attrs
-        else node
-        for node in still.nodes
-    )
-    return replace(still, nodes=nodes)
+    frozen = graph.frozen(graph.parameters)
+    return replace(frozen, nodes=tuple(map(_without_chance, frozen.nodes)))
+
+
+def _without_chance(node: Node) -> Node:
+    """Return the node as it is when nothing is drawn: of a random slope there is the mean."""
+    if node.op in ("Dropout", "RNN"):
+        return replace(node, attrs={**node.attrs, "p": "0"})
+    if node.op == "LeakyReLU" and node.attrs.get("act_type") == "rrelu":
+        attrs = Attrs(node.attrs)
+        slope = (attrs.get("lower_bound", 0.125) + attrs.get("upper_bound", 0.334)) / 2
+        return replace(node, attrs={"act_type": "leaky", "slope": str(slope)})
+    return node
 
 
 class MXNetExecutor:

@@ -34,8 +34,8 @@ class Saliency:
         The class explained, one an image: its label, or its code where there are no labels.
     method : {"grad_cam", "integrated_gradients", "occlusion"}
         How the maps were made.
-    scale : {"logit", "log_odds", "probability"}
-        On which scale the class's score was measured.
+    scale : {"logit", "log_odds", "probability", "prediction", "log_rate"}
+        On which scale the class's score was measured; the last two are of models of numbers.
     scores : ndarray of shape (n,), float64
         That score, of the image as it is.
     settings : dict

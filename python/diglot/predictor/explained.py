@@ -53,6 +53,8 @@ class Explained:
         Notes
         -----
         It is the network that is explained, not what `calibrate` makes of its probabilities.
+        Numbers are explained in their own units, counts by the logarithm of their rate, and tags by
+        their log-odds.
 
         Examples
         --------
@@ -83,7 +85,8 @@ class Explained:
                 reporter=reporter(self.verbose),
                 **settings,
             )
-        return replace(found, classes=self._output_names()[found.classes])
+        found = replace(found, classes=self._output_names()[found.classes])
+        return _in_units(found, self.outcome_) if isinstance(self.outcome_, Numbers) else found
 
     def _output_names(self) -> np.ndarray:
         """Return what each of the network's outputs stands for."""
@@ -122,3 +125,18 @@ class Explained:
                 'are explained as they are, by scale="logit"'
             )
         return {"scale": "logit"}
+
+
+def _in_units(found: Saliency, outcome: Numbers) -> Saliency:
+    """Return the explanation of a number in its own units, of a rate in those of its logarithm."""
+    if outcome.family == "poisson":
+        return replace(found, scale="log_rate", scores=found.scores + np.log(outcome.scale))
+    off, changes = found.completeness_error, found.changes
+    return replace(
+        found,
+        scale="prediction",
+        scores=outcome.centre + outcome.scale * found.scores,
+        maps=outcome.scale * found.maps,
+        completeness_error=None if off is None else outcome.scale * off,
+        changes=None if changes is None else outcome.scale * changes,
+    )
