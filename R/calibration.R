@@ -197,13 +197,9 @@ coverage.image_classifier <- function(object, newdata, truth = NULL, coverage = 
 set_columns <- function(object, newdata, coverage, call) {
   check_says_sets(object, call)
   check_share(coverage, "coverage", call)
-  images <- newdata_images(object, newdata, "newdata", call)
-  inside <- matrix(logical(), 0L, length(object$levels))
-  if (image_count(images) > 0L) {
-    payload <- image_payload(images, "newdata", call)
-    inside <- call_bridge("predict_set", live_model(object, call), payload, coverage, call = call)
-  }
-  set_table(object, inside)
+  set_table(
+    object, level_matrix("predict_set", logical(), object, newdata, coverage, call = call)
+  )
 }
 
 # `inside` says which levels are in which set, a row an image.

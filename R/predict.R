@@ -47,14 +47,19 @@ check_choice <- function(given, choices, what, call) {
   given
 }
 
-# A matrix, one row an image and one column a level.
 class_probabilities <- function(object, newdata, call) {
+  level_matrix("predict_proba", numeric(), object, newdata, call = call)
+}
+
+# What a function of the bridge says of images: a matrix of the type of `none`, one row an image
+# and one column a level.
+level_matrix <- function(name, none, object, newdata, ..., call) {
   images <- newdata_images(object, newdata, "newdata", call)
   if (image_count(images) == 0L) {
-    return(matrix(numeric(), 0L, length(object$levels)))
+    return(matrix(none, 0L, length(object$levels)))
   }
   payload <- image_payload(images, "newdata", call)
-  call_bridge("predict_proba", live_model(object, call), payload, call = call)
+  call_bridge(name, live_model(object, call), payload, ..., call = call)
 }
 
 class_column <- function(object, prob) {
