@@ -274,8 +274,8 @@ def fit_conformal(
         Learn a threshold for each class, so that the coverage holds within each class; that takes
         more images, and gives larger sets.
     randomized : bool
-        Whether scores of "aps" and "raps" have a random part: without it the coverage is higher
-        than was asked for, and sets larger.
+        Whether scores of "aps" and "raps" have a random part: without it sets are larger, those of
+        clear images above all, and the coverage is the same.
     k_reg, penalty : int and float, optional
         Of "raps": from which rank on, and what each rank costs. By default a fifth of the images,
         which the thresholds are then not learned from, chooses both: the rank within which nine
