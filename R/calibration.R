@@ -137,8 +137,8 @@ conformalize.image_classifier <- function(object, data, y = NULL, method = c("ap
   env <- rlang::current_env()
   method <- check_choice(method, c("aps", "raps", "lac"), "method", env)
   options <- list(
-    class_conditional = class_conditional, randomized = randomized, allow_empty = allow_empty,
-    k_reg = k_reg, penalty = penalty
+    method = method, class_conditional = class_conditional, randomized = randomized,
+    allow_empty = allow_empty, k_reg = k_reg, penalty = penalty
   )
   for (name in c("class_conditional", "randomized", "allow_empty")) {
     if (!isTRUE(options[[name]]) && !isFALSE(options[[name]])) {
@@ -152,9 +152,7 @@ conformalize.image_classifier <- function(object, data, y = NULL, method = c("ap
   given <- test_payload(object, data, y, env, what = "data", labels = "y", purpose = "learn from")
   refitted(
     object,
-    call_bridge("conformalize", object$model, given$images, given$codes, method, options,
-      call = env
-    )
+    call_bridge("conformalize", object$model, given$images, given$codes, options, call = env)
   )
 }
 

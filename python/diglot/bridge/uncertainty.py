@@ -36,12 +36,12 @@ def calibrate(
 
 @answered
 def conformalize(
-    data: bytes, images: Mapping[str, Any], codes: Any, method: str, options: Mapping[str, Any]
+    data: bytes, images: Mapping[str, Any], given: Any, options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Let a model learn to say sets; answers as `calibrate` does."""
+    """Let a classifier learn to say sets, a regressor intervals; answers as `calibrate` does."""
     model = _revived(data)
     chosen = {name: received.whole(value) for name, value in dict(options).items()}
-    model.conformalize(received.images(images), classifier.known(model, codes), method, **chosen)
+    model.conformalize(received.images(images), classifier.known(model, given), **chosen)
     return fitted.trained(model, classifier.description(model))
 
 
@@ -53,10 +53,10 @@ def predict_set(model: Any, images: Mapping[str, Any], coverage: float) -> np.nd
 
 @answered
 def coverage(
-    model: Any, images: Mapping[str, Any], codes: Any, stated: Any, level: float
+    model: Any, images: Mapping[str, Any], given: Any, stated: Any, level: float
 ) -> dict[str, Any]:
-    """Return the table of how often sets hold the true class."""
-    truth = classifier.known(model, codes)
+    """Return the table of how often sets hold the true class, or intervals the true number."""
+    truth = classifier.known(model, given)
     asked = np.array(stated, np.float64).reshape(-1).tolist()
     return plain.table(model.coverage(received.images(images), truth, asked, level=level))
 
