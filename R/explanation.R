@@ -153,7 +153,7 @@ print.diglot_saliency <- function(x, ...) {
   often <- table(droplevels(x$classes))
   lines <- c(
     sprintf("%d saliency maps of %d x %d pixels", size[1L], size[2L], size[3L]),
-    sprintf("  method   %s%s", gsub("_", " ", x$method, fixed = TRUE), told %||% ""),
+    sprintf("  method   %s%s", in_words(x$method), told %||% ""),
     sprintf("  classes  %s", paste0(names(often), " (", often, ")", collapse = ", ")),
     sprintf("  scale    %s", gsub("_", " ", x$scale, fixed = TRUE))
   )

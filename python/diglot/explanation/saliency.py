@@ -111,7 +111,8 @@ class Subject:
         self.graph, self.scale, self.device = graph, scale, device
         self.ready = images
         if not isinstance(images, PreparedImages):
-            self.ready = PreparedImages(as_images(images, allow_empty=True), graph.input)
+            given = as_images(images, allow_empty=True)
+            self.ready = PreparedImages(given, graph.input, cache=False)
         self.batch = max(16, score_batch(graph) // 2)  # gradients take as much room again
         self._extra = _checked_extra(graph, extra, len(self.ready))
         self._threads, self._reporter = threads, reporter or Silent()
