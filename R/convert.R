@@ -146,9 +146,12 @@ one_array <- function(x, axis, what, call, row = NULL) {
   if (is.logical(x)) {
     storage.mode(x) <- "double"
   }
-  attributes(x) <- NULL
-  # reticulate takes no raw arrays, only vectors; numbers need a dim lest one alone be a scalar
-  if (!is.raw(x)) {
+  # Numbers as they are cross without a copy: R makes one where attributes were taken off. reticulate
+  # takes no raw arrays, only vectors; numbers need a dim lest one alone be a scalar.
+  if (is.raw(x)) {
+    attributes(x) <- NULL
+  } else if (!identical(names(attributes(x)), "dim")) {
+    attributes(x) <- NULL
     dim(x) <- size
   }
   list(kind = "array", data = x, dim = as.list(size), axis = axis)
