@@ -3,8 +3,9 @@
 # The distributions that the core needs, as in pyproject.toml (a test compares them).
 python_requirements <- function() {
   c(
-    "mxnet>=1.9.1", "numpy>=1.23,<2", "pandas>=1.5", "pillow>=9.4", "safetensors>=0.4",
-    "scikit-image>=0.20", "scikit-learn>=1.6", "setuptools; python_version >= '3.12'", "tqdm>=4.60"
+    "joblib>=1.4", "mxnet>=1.9.1", "numpy>=1.23,<2", "pandas>=1.5", "pillow>=9.4",
+    "safetensors>=0.4", "scikit-image>=0.20", "scikit-learn>=1.6",
+    "setuptools; python_version >= '3.12'", "tqdm>=4.60"
   )
 }
 

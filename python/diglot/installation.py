@@ -23,6 +23,7 @@ __all__ = ["check_setup", "devices", "setup_rows"]
 # Import names differ from these, which are the names of distributions. A test compares the table
 # with pyproject.toml; it stands here as the R package carries this code without any metadata.
 _NEEDED = {
+    "joblib": ("1.4", None),
     "numpy": ("1.23", "2"),
     "pandas": ("1.5", None),
     "pillow": ("9.4", None),

@@ -75,13 +75,13 @@ def test_the_regression_is_scikit_learns(digits, classes):
         p = np.empty((len(y), classes))
         for mine, held in splitter.split(X, y):
             p[held] = pipeline(C).fit(X[mine], y[mine]).predict_proba(X[held])
-        assert loss == pytest.approx(log_loss(y, p), rel=2e-3), C
+        assert loss == pytest.approx(log_loss(y, p), rel=5e-3, abs=1e-4), C
     losses = model.path_["log_loss"]
     assert model.path_["C"][losses.idxmin()] == model.C_
     assert losses.iloc[-1] > losses.iloc[-2] or model.path_["C"].iloc[-1] == 100
     expected = pipeline(model.C_).fit(X, y)
     np.testing.assert_allclose(
-        model.predict_proba(test), expected.predict_proba(scikit_features(test)), atol=2e-3
+        model.predict_proba(test), expected.predict_proba(scikit_features(test)), atol=5e-3
     )
     assert (model.predict(test) == expected.predict(scikit_features(test))).all()
 

@@ -6,7 +6,8 @@ import multiprocessing
 import os
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -55,28 +56,47 @@ def run_tasks(
         for place, task in enumerate(tasks):
             yield place, run_task(job, task)
         return
+    sent, left = replace(job, X=packed(job.X)), dict(enumerate(tasks))
+    with _environment(threads_of(jobs)):
+        try:
+            for place, outcome in _side_by_side(sent, left, jobs):
+                yield place, outcome
+                del left[place]
+            return
+        except BrokenProcessPool:
+            pass  # a process was killed, and with it went what the others had in hand
+        except Exception as error:  # tasks answer their own: it was not to be sent
+            words = f"({type(error).__name__}: {error}): use jobs=1"
+            failed = InputError(f"the folds cannot be sent to other processes {words}")
+            yield from ((place, Failure(failed, "")) for place in left)
+            return
+        for place, task in left.items():
+            try:
+                yield from _side_by_side(sent, {place: task}, jobs)
+            except BrokenProcessPool:
+                lost = MemoryError("its process ended, perhaps for want of memory")
+                yield place, Failure(lost, "")
+
+
+def _side_by_side(
+    job: Job, tasks: Mapping[int, Task], jobs: int
+) -> Iterator[tuple[int, Outcome | Failure]]:
+    """Run tasks by joblib.
+
+    Only processes that start anew can use MXNet, whose threads do not survive a fork. joblib's
+    neither run the user's script again, as those of multiprocessing would, nor copy large arrays:
+    all map one file.
+    """
     from joblib import Parallel, delayed, parallel_config
 
-    # Only processes that start anew can use MXNet: its threads do not survive a fork. joblib's
-    # neither run the user's script again, as those of multiprocessing would, nor copy large
-    # arrays: all map one file.
-    sent = replace(job, X=packed(job.X))
-    with (
-        _environment(threads_of(jobs)),
-        parallel_config("loky", inner_max_num_threads=threads_of(jobs), idle_worker_timeout=5),
-    ):
+    with parallel_config("loky", inner_max_num_threads=threads_of(jobs)):
         parallel = Parallel(jobs, return_as="generator_unordered", batch_size=1)
-        answers = parallel(delayed(_run_there)(sent, t, i) for i, t in enumerate(tasks))
-        left = set(range(len(tasks)))
-        try:
-            for place, outcome in answers:
-                left.discard(place)
-                yield place, outcome
-        except Exception as error:  # of the processes themselves: tasks answer their own
-            for place in sorted(left):
-                yield place, Failure(_said(error), "")
-        finally:
-            answers.close()
+        answers = parallel(delayed(_run_there)(job, t, place) for place, t in list(tasks.items()))
+    try:
+        yield from answers
+    finally:
+        answers.close()
+        _end_processes()
 
 
 def _run_there(job: Job, task: Task, place: int) -> tuple[int, Outcome | Failure]:
@@ -98,16 +118,17 @@ def _sendable(error: Exception) -> Exception:
         return RuntimeError(f"{type(error).__name__}: {error}")
 
 
-def _said(error: Exception) -> Exception:
-    from concurrent.futures.process import BrokenProcessPool
+def _end_processes() -> None:
+    """End joblib's processes and delete its files at once.
 
-    if isinstance(error, BrokenProcessPool):
-        return MemoryError(
-            "the process of a fold ended, perhaps for want of memory; fewer jobs= need less"
-        )
-    return InputError(
-        f"the folds cannot be sent to other processes ({type(error).__name__}: {error}): use jobs=1"
-    )
+    It keeps them for five minutes, or until Python's exit, of which it never hears in R.
+    """
+    from joblib.externals.loky import reusable_executor
+
+    # get_reusable_executor() would start new ones where one has died.
+    executor = reusable_executor._executor
+    if hasattr(executor, "terminate"):
+        executor.terminate(kill_workers=True)
 
 
 @contextmanager
