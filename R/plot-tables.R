@@ -7,6 +7,9 @@
 #'
 #' - Metrics, from [evaluate()][evaluate.image_classifier]: estimates with their intervals, of the
 #'   whole or by class.
+#' - Confusions, in [report_data()]: the shade of a cell is its share of its row; an empty cell is
+#'   white. With more than 25 classes the counts are left out, with more than 60 the names.
+#' - History, in [report_data()]: the measures of the training by epoch.
 #' - ROC curves: up to eight classes share a panel. More get a panel each, with the others' curves
 #'   in grey behind; more than 36 are drawn alike in one panel.
 #' - Reliability: points with intervals; on the dotted line the confidence is what it claims to be.
@@ -37,6 +40,12 @@ plot_table <- function(x, ...) {
 #' @rdname autoplot_tables
 #' @export
 plot.diglot_metrics <- function(x, ...) plot_table(x, ...)
+#' @rdname autoplot_tables
+#' @export
+plot.diglot_confusion <- function(x, ...) plot_table(x, ...)
+#' @rdname autoplot_tables
+#' @export
+plot.diglot_history <- function(x, ...) plot_table(x, ...)
 #' @rdname autoplot_tables
 #' @export
 plot.diglot_roc <- function(x, ...) plot_table(x, ...)
@@ -128,7 +137,22 @@ metrics_of_whole <- function(rows) {
     )
 }
 
+#' @rdname autoplot_tables
+#' @exportS3Method ggplot2::autoplot
+autoplot.diglot_confusion <- function(object, ...) {
+  rlang::check_dots_empty()
+  confusion_plot(unclass(object), rlang::current_env())
+}
+
 # ---- curves
+
+#' @rdname autoplot_tables
+#' @exportS3Method ggplot2::autoplot
+autoplot.diglot_history <- function(object, ...) {
+  rlang::check_dots_empty()
+  check_plot_table(object, "epoch", rlang::current_env())
+  history_plot(plain_rows(object, TRUE))
+}
 
 #' @rdname autoplot_tables
 #' @exportS3Method ggplot2::autoplot

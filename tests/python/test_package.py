@@ -53,9 +53,9 @@ ROOMS = [
     "resampling",
     "examination",
     "plots",
-    "report",
     "installation",
     "r",
+    "report",
     "__init__",
     "bridge",
 ]

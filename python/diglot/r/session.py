@@ -18,12 +18,18 @@ from typing import Any
 
 import diglot.errors
 from diglot.errors import DiglotError, MissingPackageError, RError
+from diglot.r.blas import keep_apart
 
 _DECREF = "_ZN10reticulate9libpython9Py_DecRefE"
 """Where reticulate keeps the address of Py_DecRef, as compilers on Linux and macOS spell it."""
 
 # Quietly: rpy2 has R warn of a fault that reticulate mended in versions older than diglot takes.
-_LOAD_RETICULATE = "utils::capture.output(loadNamespace('reticulate'))"
+# And without the hook by which reticulate calls R after each import of a Python module: imports
+# also happen while R collects garbage, and after R has ended.
+_LOAD_RETICULATE = """
+utils::capture.output(loadNamespace("reticulate"))
+if (is.null(getOption("reticulate.useImportHook"))) options(reticulate.useImportHook = FALSE)
+"""
 
 # What an R function brings back: its value or its error, and its warnings, all as data. R's own
 # way, an error that jumps, would write to the console and lose the condition's class.
@@ -104,6 +110,7 @@ def _import_rpy2() -> ModuleType:
             "diglot.r needs R, and there is none on the PATH nor in R_HOME: install R, on Debian "
             "r-base"
         )
+    keep_apart()
     try:
         return importlib.import_module("rpy2.rinterface")
     except (ImportError, OSError, AttributeError) as error:
@@ -168,7 +175,7 @@ def _start_reticulate(base: Any) -> None:
     folder = str(base["system.file"](package="reticulate")[0])
     if not folder:
         return
-    base["eval"](base["parse"](text=_LOAD_RETICULATE), base["new.env"]())
+    base["eval"](base["parse"](text=_LOAD_RETICULATE), base[".BaseNamespaceEnv"])
     available = base["getExportedValue"]("reticulate", "py_available")
     if not available(initialize=True)[0]:
         raise MissingPackageError(
