@@ -110,6 +110,36 @@ def compare_models(
     >>> table["p_value"].item() < 0.001
     True
     """
+    classes = shared_classes(a, b)
+    return compare_predictions(
+        y,
+        probabilities_of(a, X, classes),
+        probabilities_of(b, X, classes),
+        classes,
+        groups=groups,
+        metrics=metrics,
+        level=level,
+        seed=seed,
+        resamples=resamples,
+        ordered=bool(getattr(a, "ordered_", False)),
+    )
+
+
+def shared_classes(a: Any, b: Any) -> list[Hashable]:
+    """Return the classes of two models, in the order of the first.
+
+    Raises
+    ------
+    InputError
+        If one is no fitted classifier, or they tell other classes apart.
+
+    Examples
+    --------
+    >>> from sklearn.dummy import DummyClassifier
+    >>> models = [DummyClassifier().fit([[0], [0]], y) for y in (["a", "b"], ["b", "a"])]
+    >>> shared_classes(*models)
+    ['a', 'b']
+    """
     for name, model in [("a", a), ("b", b)]:
         if not (hasattr(model, "predict_proba") and hasattr(model, "classes_")):
             raise InputError(
@@ -122,19 +152,21 @@ def compare_models(
         raise InputError(
             f"The models must tell the same classes apart; only one of them knows {odd[:10]}."
         )
-    order = [others.index(label) for label in classes]
-    return compare_predictions(
-        y,
-        a.predict_proba(X),
-        np.asarray(b.predict_proba(X))[:, order],
-        classes,
-        groups=groups,
-        metrics=metrics,
-        level=level,
-        seed=seed,
-        resamples=resamples,
-        ordered=bool(getattr(a, "ordered_", False)),
-    )
+    return classes
+
+
+def probabilities_of(model: Any, X: Any, classes: Sequence[Hashable]) -> np.ndarray:  # noqa: N803
+    """Return a model's probabilities (n, k), columns in the order of ``classes``.
+
+    Examples
+    --------
+    >>> from sklearn.dummy import DummyClassifier
+    >>> model = DummyClassifier().fit([[0], [0], [0], [0]], ["a", "b", "b", "b"])
+    >>> probabilities_of(model, [[0]], ["b", "a"]).tolist()
+    [[0.75, 0.25]]
+    """
+    own = listed(model.classes_)
+    return np.asarray(model.predict_proba(X))[:, [own.index(label) for label in classes]]
 
 
 def compare_predictions(

@@ -1,0 +1,74 @@
+"""Curves of one classifier, and two of them on the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from diglot import evaluation
+from diglot.bridge import plain, received
+from diglot.bridge.answers import answered
+from diglot.bridge.classifier import known
+from diglot.evaluation.paired import probabilities_of, shared_classes
+
+
+@answered
+def compare_models(
+    a: Any,
+    b: Any,
+    images: Mapping[str, Any],
+    codes: Any,
+    others: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Compare two live classifiers.
+
+    Parameters
+    ----------
+    a, b : ImageClassifier
+    images, codes
+        Images as the first model takes them, and codes of its classes.
+    others
+        The images as the second model takes them, where that differs.
+    options
+        ``groups``, ``metrics``, ``level``, ``resamples``, ``seed``.
+    """
+    chosen, classes = received.judging(options), shared_classes(a, b)
+    metrics = chosen.pop("metrics", None)
+    X = received.images(images)
+    table = evaluation.compare_predictions(
+        known(a, codes),
+        probabilities_of(a, X, classes),
+        probabilities_of(b, X if others is None else received.images(others), classes),
+        classes,
+        metrics=None if metrics is None else list(metrics),
+        ordered=bool(a.ordered_),
+        **chosen,
+    )
+    return plain.table(table)
+
+
+@answered
+def roc_curve(model: Any, images: Mapping[str, Any], codes: Any) -> dict[str, Any]:
+    """Return the ROC curves of a live classifier."""
+    return plain.table(evaluation.roc_curve(*_answers(model, images, codes)))
+
+
+@answered
+def reliability(
+    model: Any, images: Mapping[str, Any], codes: Any, bins: float, level: float
+) -> dict[str, Any]:
+    """Return how often a live classifier's probabilities come true."""
+    given = _answers(model, images, codes)
+    return plain.table(evaluation.reliability(*given, bins=received.whole(bins), level=level))
+
+
+def _answers(
+    model: Any, images: Mapping[str, Any], codes: Any
+) -> tuple[list[str], np.ndarray, list[str]]:
+    """Return truth, probabilities and classes, which R spells in its own way."""
+    classes = [plain.level_text(label) for label in model.classes_]
+    truth = [classes[code] for code in np.array(codes, np.int64).reshape(-1)]
+    return truth, model.predict_proba(received.images(images)), classes
