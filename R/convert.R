@@ -4,6 +4,7 @@
 #   list(kind = "paths", paths)              file names
 #   list(kind = "array", data, dim, axis)    one array; `axis` says which dimension counts images
 #   list(kind = "list", items)               arrays of different sizes, each as above, axis = "none"
+#   list(kind = "table", images, columns)    one of these, and covariates beside it
 # and labels as 0-based codes beside their levels. The bridge holds the other half.
 
 # ---- images
@@ -11,7 +12,9 @@
 # `x` is what the user gave; `what` names it in messages ("data$image", "x").
 image_payload <- function(x, what = "x", call = NULL) {
   x <- image_column(x, what, call)
-  if (is.character(x)) {
+  if (is_observed(x)) {
+    observed_payload(x, what, call)
+  } else if (is.character(x)) {
     path_payload(x, what, call)
   } else if (is.list(x)) {
     list_payload(x, what, call)
@@ -21,11 +24,17 @@ image_payload <- function(x, what = "x", call = NULL) {
 }
 
 image_count <- function(x) {
+  if (is_observed(x)) {
+    x <- x$images
+  }
   if (is.data.frame(x) || (!is.null(dim(x)) && !is.list(x))) nrow(x) else length(x)
 }
 
 # Out of a data frame, the column "image" or the only one; AsIs and factor wrappings are taken off.
 image_column <- function(x, what = "x", call = NULL) {
+  if (is_observed(x)) {
+    return(x)
+  }
   if (is.data.frame(x)) {
     name <- if ("image" %in% names(x)) "image" else if (length(x) == 1L) names(x)
     if (is.null(name)) {
@@ -146,8 +155,8 @@ one_array <- function(x, axis, what, call, row = NULL) {
   if (is.logical(x)) {
     storage.mode(x) <- "double"
   }
-  # Numbers as they are cross without a copy: R makes one where attributes were taken off. reticulate
-  # takes no raw arrays, only vectors; numbers need a dim lest one alone be a scalar.
+  # Numbers as they are cross without a copy: R makes one where attributes were taken off.
+  # reticulate takes no raw arrays, only vectors; numbers need a dim lest one alone be a scalar.
   if (is.raw(x)) {
     attributes(x) <- NULL
   } else if (!identical(names(attributes(x)), "dim")) {

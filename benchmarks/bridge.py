@@ -5,10 +5,10 @@ both have started; the second how often and how fast 1,000 images of 64 x 64 x 3
 way from R to the engine.
 
 Run it by ``.venv/bin/python benchmarks/bridge.py [fits]`` (0 for the second table alone), after
-``make test-r`` or ``make demo`` has installed diglot's R package. Each language lives in one process for the whole run; the two
-take turns at fitting, so that both meet the same load of the machine. Each fit's time runs from
-the call to its return, so R's includes the images' way to Python and the fit's way back. Each
-process fits once before that, untimed.
+``make test-r`` or ``make demo`` has installed diglot's R package. Each language lives in one
+process for the whole run; the two take turns at fitting, so that both meet the same load of the
+machine. Each fit's time runs from the call to its return, so R's includes the images' way to Python
+and the fit's way back. Each process fits once before that, untimed.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from diglot.r.convert import to_python, to_r
     from diglot.r.fits import fit, frame, model, plot, summary
     from diglot.r.functions import augmentation, callback, metric
-    from diglot.r.jupyter import load_ipython_extension
+    from diglot.r.jupyter import converter, load_ipython_extension
     from diglot.r.session import call, evaluate, start
 
 __all__ = [
@@ -69,8 +69,6 @@ def __getattr__(name: str) -> Any:
     except KeyError:
         raise AttributeError(f"module 'diglot.r' has no attribute {name!r}") from None
     value = getattr(import_module(f"diglot.r.{module}"), name)
-    if name == "converter":  # an object, which R must run for
-        value = value()
     globals()[name] = value
     return value
 

@@ -1,8 +1,9 @@
 """A linear algebra of R's own, where MXNet was there first with a library of the same name.
 
-MXNet's wheels bring an OpenBLAS, and Debian's R computes with another. Both are ``libopenblas.so.0``:
-the dynamic linker would give R the one that is loaded, the half of another version, and the
-process would crash at R's first product of matrices. R that starts before MXNet has no such trouble.
+MXNet's wheels bring an OpenBLAS, and Debian's R computes with another. Both are
+``libopenblas.so.0``: the dynamic linker would give R the one that is loaded, a part of another
+version, and the process would crash at R's first product of matrices. R that starts before MXNet
+has no such trouble.
 """
 
 from __future__ import annotations

@@ -75,7 +75,13 @@ def model(fit: Any) -> Any:
 
     Examples
     --------
-    See `fit`.
+    >>> import diglot
+    >>> code = """function(data) diglot::image_classifier(
+    ...     label ~ image, data, network = "mlp", epochs = 1, seed = 1, verbose = FALSE
+    ... )"""
+    >>> fit = diglot.r.call(diglot.r.evaluate(code), diglot.example_images("digits")[:100])
+    >>> diglot.r.model(fit)
+    ImageClassifier(epochs=1, network='mlp', seed=1)
     """
     if not is_fit(fit):
         raise InputError("fit must be a fit of R's image_classifier() or image_captioner()")

@@ -29,7 +29,7 @@ def converter() -> Any:
     --------
     >>> import diglot, pandas as pd
     >>> from rpy2.robjects import globalenv
-    >>> with diglot.r.converter.context():
+    >>> with diglot.r.converter().context():
     ...     globalenv["levels_seen"] = pd.Categorical(["b", "a"], ["b", "a"])
     ...     globalenv["levels_seen"].categories.tolist()
     ['b', 'a']
@@ -56,6 +56,10 @@ def load_ipython_extension(shell: Any) -> None:
     ------
     MissingPackageError
         If rpy2, R, or IPython is missing.
+
+    Examples
+    --------
+    >>> get_ipython().run_line_magic("load_ext", "diglot.r")  # doctest: +SKIP
     """
     rules = converter()
     try:

@@ -72,6 +72,12 @@ def start() -> ModuleType:
     What R and reticulate change in a Python that starts them is set back: the handler of Ctrl-C,
     ``LD_LIBRARY_PATH`` of the processes that this one starts, ``sys.path`` and the names ``r`` and
     ``R`` of the main module.
+
+    Examples
+    --------
+    >>> import os
+    >>> start().baseenv["Sys.getpid"]()[0] == os.getpid()
+    True
     """
     if threading.current_thread() is not threading.main_thread():
         raise DiglotError("R can only be started in the main thread: call diglot.r there first")
@@ -284,7 +290,8 @@ def call(function: Any, /, *args: Any, **named: Any) -> Any:
 
     Examples
     --------
-    >>> call("stats::quantile", [1.0, 2.0, 4.0], probs=0.5)[0]
+    >>> import numpy as np
+    >>> call("stats::quantile", np.array([1.0, 2.0, 4.0]), probs=0.5)[0]
     2.0
     """
     value = sexp_of(function, *args, **named)
