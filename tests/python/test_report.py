@@ -1,10 +1,13 @@
-"""The report: strict readers can parse it, it needs nothing else, and its numbers are right."""
+"""The report: what it tells is right, its page needs nothing else, and hostile text stays text."""
 
 from __future__ import annotations
 
+import ast
 import base64
 import io
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -15,7 +18,7 @@ from PIL import Image
 import diglot
 from diglot.errors import InputError
 from diglot.evaluation import wilson
-from diglot.report import report
+from diglot.report import report, report_data
 
 HISTORY = pd.DataFrame(
     {
@@ -65,6 +68,172 @@ def problem(n=40, k=3, wrong=6, names=None):
     return Model(p, classes), images, classes[truth]
 
 
+def pixels(source):
+    """Decode a data URI."""
+    start, code = source.split(",")
+    assert start == "data:image/png;base64"
+    return Image.open(io.BytesIO(base64.b64decode(code)))
+
+
+# ---- what it tells
+
+
+def test_the_tables_count_images():
+    model, images, labels = problem()
+    told = report_data(model, images, labels, title="Digits", training_images=100)
+    assert told["title"] == "Digits"
+    assert told["data"].to_numpy().tolist() == [["training", 100], ["test", 40]]
+    assert told["classes"].to_numpy().tolist() == [
+        ["class 0", 14],
+        ["class 1", 13],
+        ["class 2", 13],
+    ]
+    cells = {(t, p): n for t, p, n in told["confusion"].itertuples(index=False)}
+    names = [f"class {i}" for i in range(3)]
+    expected = [[12, 2, 0], [0, 11, 2], [2, 0, 11]]
+    assert cells == {
+        (names[i], names[j]): expected[i][j] for i in range(3) for j in range(3) if expected[i][j]
+    }
+    accuracy = told["metrics"].query("metric == 'accuracy'").iloc[0]
+    np.testing.assert_allclose(
+        accuracy[["estimate", "lower", "upper"]].astype(float),
+        [34 / 40, *map(float, wilson(34, 40))],
+    )
+    assert set(told["roc"]["class"]) == set(names)
+    assert told["reliability"]["n"][told["reliability"]["class"].isna()].sum() == 40
+    facts = dict(told["model"].to_numpy().tolist())
+    assert facts["network"] == "lenet" and facts["seed"] == "7" and facts["device"] == "cpu"
+    assert facts["fingerprint"] == model.fingerprint()
+    assert facts["parameters"] == f"{model.network_.parameter_count:,}"
+    assert told["layers"]["parameters"].sum() == model.network_.parameter_count
+
+
+def test_nothing_tells_of_addresses_in_memory():
+    model, images, labels = problem()
+    first, second = (report_data(model, images, labels) for _ in range(2))
+    assert first["settings"].equals(second["settings"])
+    settings = dict(first["settings"].to_numpy().tolist())
+    assert settings["validation"] == "ndarray (3, 2)"
+    assert " at 0x" not in settings["callbacks"]
+
+
+def test_the_worst_come_first_and_show_their_pixels():
+    model, images, labels = problem()
+    told = report_data(model, images, labels)
+    errors = told["errors"]
+    assert told["wrong"] == len(errors) == 6
+    assert errors["name"].tolist() == [f"image {i + 1}" for i in range(6)]
+    assert errors["truth"].tolist() == labels[:6].tolist()
+    assert errors["predicted"].tolist() == [f"class {(i + 1) % 3}" for i in range(6)]
+    np.testing.assert_allclose(errors["probability"], 0.8)
+    np.testing.assert_allclose(errors["probability_of_truth"], 0.005 * np.arange(1, 7))
+    for i, source in enumerate(errors["picture"]):
+        np.testing.assert_array_equal(np.asarray(pixels(source)), images[i])
+    assert errors["pixelated"].all()
+
+
+def test_without_errors_it_shows_what_it_was_least_sure_of():
+    model, images, labels = problem(wrong=0)
+    model.probabilities[5] = [0.3, 0.3, 0.4]
+    told = report_data(model, images, labels)
+    assert told["wrong"] == 0 and len(told["errors"]) == 12
+    assert told["errors"].iloc[0][["name", "probability"]].tolist() == ["image 6", 0.4]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
+@pytest.mark.parametrize("shape", [(6, 9), (6, 9, 1), (6, 9, 2), (6, 9, 3), (6, 9, 5), (500, 20)])
+def test_any_image_gives_a_thumbnail(dtype, shape):
+    model, _, labels = problem(n=6)
+    images = np.random.default_rng(1).normal(100, 60, size=(6, *shape)).clip(0, 255).astype(dtype)
+    errors = report_data(model, images, labels)["errors"]
+    shown = pixels(errors["picture"][0])
+    assert shown.size == ((9, 6) if shape[0] == 6 else (10, 256))
+    assert shown.mode == ("RGB" if shape[2:] in {(3,), (5,)} else "L")
+    assert errors["pixelated"][0] == (shape[0] == 6)
+
+
+def test_files_are_named(tmp_path):
+    model, images, labels = problem(n=6)
+    paths = []
+    for i, image in enumerate(images):
+        paths.append(str(tmp_path / f"picture {i} & co.png"))
+        Image.fromarray(image).save(paths[-1])
+    told = report_data(model, pd.DataFrame({"image": paths}), labels)
+    assert told["errors"]["name"][0] == "picture 0 & co.png"
+
+
+def test_texts_hold_nothing_that_a_page_cannot_show():
+    names = ["\x00\x1b", "\x07\x1b", "\ud800", "a"]
+    model, images, labels = problem(k=4, names=names)
+    told = report_data(model, images, labels, title="\uffff")
+    # what looks the same is told apart by number
+    assert told["classes"]["class"].tolist() == [
+        "\ufffd\ufffd (1)",
+        "\ufffd\ufffd (2)",
+        "? (3)",
+        "a (4)",
+    ]
+    assert told["title"] == "\ufffd"
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_single_image_will_do(n):
+    model, images, labels = problem(n=n, k=2, wrong=0)
+    assert report_data(model, images, labels)["data"]["images"].tolist() == [n]
+
+
+def test_bad_input_is_refused():
+    model, images, labels = problem()
+    with pytest.raises(InputError):
+        report_data(model, images, labels[:-1])
+    with pytest.raises(InputError, match="new"):
+        report_data(model, images, ["new", *labels[1:]])
+    with pytest.raises(InputError, match="classifier"):
+        report_data(object(), images, labels)
+
+
+def test_a_folder_that_is_not_there_is_told_before_anything_else(tmp_path):
+    model, images, labels = problem()
+    with pytest.raises(InputError, match="there is no folder"):
+        report(model, images, labels, tmp_path / "missing" / "r.html")
+
+
+# ---- the code that repeats it
+
+
+def settings_in(code):
+    """Return the settings that a line of Python gives to a model."""
+    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    call = next(c for c in calls if ast.unparse(c.func) == "diglot.ImageClassifier")
+    return {word.arg: ast.literal_eval(word.value) for word in call.keywords}
+
+
+def test_the_code_in_python_gives_the_same_settings():
+    from diglot.report.repeat import code_in_python
+
+    given = {
+        "network": "mlp",
+        "epochs": 3,
+        "learning_rate": 0.01,
+        "size": (16, 18),
+        "class_weight": {'a "b" \\ \'': 2.0},
+        "validation": 0.2,
+        "patience": None,
+        "covariates": ["age", "se\nx"],
+        "restore_best": False,
+        "seed": 1,
+    }
+    known = settings_in(code_in_python(diglot.ImageClassifier(**given)))
+    given.pop("patience")  # the default
+    assert known == {**given, "size": [16, 18]}
+    # what a comment says is no setting
+    code = code_in_python(diglot.ImageClassifier(augment=object(), seed=2))
+    assert "# augment" in code and settings_in(code) == {"seed": 2}
+
+
+# ---- the page
+
+
 def parse(path):
     """Read the page with a strict parser; a doctype is the only thing XML lacks here."""
     text = path.read_text(encoding="utf-8")
@@ -76,15 +245,18 @@ def words(element):
     return " ".join("".join(element.itertext()).split())
 
 
-def _lines(figure):
-    """Split a caption at its line breaks."""
-    text = ET.tostring(figure.find("figcaption"), encoding="unicode")
-    return re.sub("</?figcaption>", "", text.strip()).split("<br />")
+def rows_of(page, heading):
+    """Return the rows of the table whose first column has this heading."""
+    for table in page.iter("table"):
+        if words(table.find("thead/tr/th")) == heading:
+            return [[words(cell) for cell in row] for row in table.iterfind("tbody/tr")]
+    return None
 
 
+@pytest.mark.needs_r
 def test_the_page(tmp_path):
     model, images, labels = problem()
-    path = report(model, images, labels, tmp_path / "r.html", title="Digits")
+    path = diglot.report(model, images, labels, tmp_path / "r.html", title="Digits")
     page, text = parse(path)
     assert path == tmp_path / "r.html"
     assert page.find("head/title").text == page.find(".//h1").text == "Digits"
@@ -92,17 +264,55 @@ def test_the_page(tmp_path):
     assert words(page.find(".//p[@class='headline']")) == (
         f"85.0 % accuracy on 40 images of 3 classes; 95 % interval {lower} to {upper} %"
     )
+    assert rows_of(page, "Metric")[0] == ["Accuracy", "85.0 %", f"{lower} to {upper} %", "Wilson"]
+    by_class = rows_of(page, "Class")
+    assert [row[:3] for row in by_class] == [
+        ["class 0", "14", f"85.7 % {_interval(12, 14)}"],
+        ["class 1", "13", f"84.6 % {_interval(11, 13)}"],
+        ["class 2", "13", f"84.6 % {_interval(11, 13)}"],
+    ]
+    assert rows_of(page, "Truth")[0] == ["class 0", "class 1", "2", "14.3 %"]
     headings = [h.text for h in page.iter("h2")]
-    assert len(headings) == len(set(headings)) == 6
+    assert headings == [
+        "How good it is",
+        "What it takes for what",
+        "What it got most wrong",
+        "Class by class",
+        "How well it ranks",
+        "How sure it is",
+        "How it was made",
+        "How to repeat it",
+    ]
     for expected in (model.fingerprint(), f"{model.network_.parameter_count:,}", "cpu", "lenet"):
         assert expected in text
-    # No address in memory: it would differ from run to run.
-    assert " at 0x" not in text
+    # confusions, classes, ROC, reliability and history are pictures with a text for who sees none
+    plots = [image for image in page.iterfind(".//p/img")]
+    assert len(plots) == 5
+    assert all(len(image.get("alt")) > 20 for image in plots)
+    figures = page.findall(".//div[@class='pictures']/figure")
+    assert words(figures[0]) == "truth class 0 0.5 % taken for class 1 80.0 % image 1"
+    assert figures[0].find("img").get("alt") == "image 1: class 0, taken for class 1"
 
 
-def test_nothing_is_loaded_from_elsewhere(tmp_path):
-    model, images, labels = problem()
-    page, text = parse(report(model, images, labels, tmp_path / "r.html"))
+def _interval(hits, n):
+    lower, upper = (f"{100 * float(end):.1f}" for end in wilson(hits, n))
+    return f"{lower} to {upper} %"
+
+
+NASTY = [
+    "<script>alert(1)</script>",
+    "a & \"b\" 'c' `r 1+1`",
+    "$x^2$ | *y* \\(z\\)",
+    "]]> <!--html_preserve--> ```",
+    "größe 大",
+]
+
+
+@pytest.mark.needs_r
+def test_nothing_is_loaded_from_elsewhere_and_every_text_is_escaped(tmp_path):
+    model, images, labels = problem(k=5, wrong=10, names=NASTY)
+    path = report(model, images, labels, tmp_path / "r.html", title=NASTY[3] + NASTY[0])
+    page, text = parse(path)
     for element in page.iter():
         assert element.tag not in {"script", "link", "iframe", "object", "base"}
         for name, value in element.attrib.items():
@@ -110,155 +320,46 @@ def test_nothing_is_loaded_from_elsewhere(tmp_path):
                 assert value.startswith("data:image/png;base64,")
             assert not name.startswith("on")
     assert "://" not in text and "@import" not in text and "url(" not in text
+    names = [row[0] for row in rows_of(page, "Class")]
+    assert names == [" ".join(name.split()) for name in NASTY]
+    # pandoc may break a line at a space
+    assert words(page.find("head/title")) == words(page.find(".//h1")) == NASTY[3] + NASTY[0]
 
 
-def test_the_module_is_the_function_too(tmp_path):
-    model, images, labels = problem()
-    assert diglot.report(model, images, labels, tmp_path / "r.html", title="x").exists()
-
-
+@pytest.mark.needs_r
 def test_same_input_same_bytes(tmp_path):
     pages = []
     for name in ("a.html", "b.html"):
         model, images, labels = problem()
         pages.append(report(model, images, labels, tmp_path / name).read_bytes())
     assert pages[0] == pages[1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.html", "b.html"]
 
 
-def test_the_worst_come_first_and_show_their_pixels(tmp_path):
-    model, images, labels = problem()
-    page, _ = parse(report(model, images, labels, tmp_path / "r.html"))
-    figures = page.findall(".//div[@class='worst']/figure")
-    assert len(figures) == 6
-    for i, figure in enumerate(figures):
-        lines = [words(part) for part in (ET.fromstring(f"<p>{t}</p>") for t in _lines(figure))]
-        assert lines == [
-            f"truth {labels[i]} {(i + 1) / 2:.1f} %",
-            f"taken for class {(i + 1) % 3} 80.0 %",
-            f"image {i + 1}",
-        ]
-        code = figure.find("img").get("src").split(",")[1]
-        shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(code))))
-        np.testing.assert_array_equal(shown, images[i])
-
-
-def test_no_error_at_all(tmp_path):
-    model, images, labels = problem(wrong=0)
-    page, text = parse(report(model, images, labels, tmp_path / "r.html"))
-    assert "No image was misclassified." in text and "What it was least sure of" in text
-    assert len(page.findall(".//div[@class='worst']/figure")) == 12
-
-
-def test_confusion_matrix(tmp_path):
-    model, images, labels = problem()
-    page, _ = parse(report(model, images, labels, tmp_path / "r.html"))
-    rows = page.findall(".//table[@class='matrix']/tbody/tr")
-    cells = [[words(cell).replace("·", "0") for cell in row.findall("td")] for row in rows]
-    assert [row.find("th").text for row in rows] == ["class 0", "class 1", "class 2"]
-    assert cells == [["12", "2", "0"], ["0", "11", "2"], ["2", "0", "11"]]
-
-
-@pytest.mark.parametrize("wrong", [0, 30])
-@pytest.mark.parametrize("k", [25, 60, 250])
-def test_many_classes(tmp_path, k, wrong):
-    model, images, labels = problem(n=2 * k, k=k, wrong=wrong)
-    page, text = parse(report(model, images, labels, tmp_path / "r.html"))
-    assert page.find(".//table[@class='matrix']") is None
-    assert ("Taken for" in text) == (wrong > 0)
-    assert ("All 60 classes" in text) == (k == 60)
-
-
-NASTY = ["<script>alert(1)</script>", "a & \"b\" 'c'", "\x00\x1b\ud800\uffff", "]]>", "größe 大"]
-
-
-def test_every_text_is_escaped(tmp_path):
-    model, images, labels = problem(k=5, wrong=10, names=NASTY)
-    page, text = parse(report(model, images, labels, tmp_path / "r.html", title=NASTY[0]))
-    assert "<script" not in text and not re.search("[\x00\x1b]", text)
-    names = [row.find("th").text for row in page.findall(".//table[@class='matrix']/tbody/tr")]
-    assert names[0] == NASTY[0] and names[1] == NASTY[1] and names[4] == NASTY[4]
-    assert page.find("head/title").text == NASTY[0]
-
-
-def test_curves_show_the_history(tmp_path):
-    model, images, labels = problem()
-    page, _ = parse(report(model, images, labels, tmp_path / "r.html"))
-    charts = page.findall(".//div[@class='charts']/figure")
-    assert [c.find("figcaption").text for c in charts] == ["Loss", "Accuracy", "Learning rate"]
-    loss = charts[0].find("svg")
-    points = [
-        [tuple(map(float, pair.split(","))) for pair in line.get("points").split()]
-        for line in loss.findall("polyline")
-    ]
-    # The gap in the validation loss splits its line.
-    assert [len(line) for line in points] == [3, 1, 1]
-    (x1, y1), (x2, y2), (x3, y3) = points[0]
-    assert x2 - x1 == pytest.approx(x3 - x2, abs=0.2)
-    assert (y2 - y1) / (y3 - y2) == pytest.approx(1.0 / 0.5, rel=0.01)
-    ticks = {
-        t.text: float(t.get("y")) - 4 for t in loss.findall("text") if t.get("text-anchor") == "end"
-    }
-    assert ticks["2"] == pytest.approx(y1, abs=0.2) and ticks["1"] == pytest.approx(y2, abs=0.2)
-
-
+@pytest.mark.needs_r
 @pytest.mark.parametrize(
-    "history",
-    [
-        None,
-        HISTORY.iloc[:0],
-        HISTORY.iloc[:1],
-        HISTORY.assign(loss=np.inf),
-        HISTORY.assign(loss=1.0),
-        HISTORY.assign(loss=[1e-9, 2e-9, 3e-9]),
-        HISTORY[["epoch", "loss"]],
-        pd.concat([HISTORY] * 200, ignore_index=True).assign(epoch=range(1, 601)),
-    ],
+    ("k", "wrong", "history"),
+    [(2, 0, None), (70, 30, HISTORY.iloc[:1]), (20, 5, HISTORY.iloc[:0])],
 )
-def test_any_history_gives_a_page(tmp_path, history):
-    model, images, labels = problem()
+def test_any_model_gives_a_page(tmp_path, k, wrong, history):
+    model, images, labels = problem(n=max(2 * k, 40), k=k, wrong=wrong)
     model.history_ = history
     page, text = parse(report(model, images, labels, tmp_path / "r.html"))
-    assert ("How it was trained" in text) == (history is not None and len(history) > 0)
-    for line in page.iter("polyline"):
-        assert "nan" not in line.get("points") and "inf" not in line.get("points")
+    assert ("No image was misclassified." in text) == (wrong == 0)
+    assert ("All 70 classes" in text) == (k == 70)
+    assert ("1 epoch in 1.0 seconds" in text) == (history is not None and len(history) == 1)
+    assert len(re.findall(r"Taken for", text)) == (wrong > 0)
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
-@pytest.mark.parametrize("shape", [(6, 9), (6, 9, 1), (6, 9, 2), (6, 9, 3), (6, 9, 5), (500, 20)])
-def test_any_image_gives_a_thumbnail(tmp_path, dtype, shape):
-    model, _, labels = problem(n=6)
-    images = np.random.default_rng(1).normal(100, 60, size=(6, *shape)).clip(0, 255).astype(dtype)
-    page, _ = parse(report(model, images, labels, tmp_path / "r.html"))
-    code = page.find(".//img").get("src").split(",")[1]
-    shown = Image.open(io.BytesIO(base64.b64decode(code)))
-    assert shown.size == ((9, 6) if shape[0] == 6 else (10, 256))
-    assert shown.mode == ("RGB" if shape[2:] in {(3,), (5,)} else "L")
-
-
-def test_flat_and_extreme_images(tmp_path):
-    model, _, labels = problem(n=6)
-    images = np.zeros((6, 4, 4), "float32")
-    images[1], images[2] = 7, -1e30
-    images[3, 0, 0] = 3e38
-    parse(report(model, images, labels, tmp_path / "r.html"))
-
-
-def test_files_are_named(tmp_path):
-    model, images, labels = problem(n=6)
-    paths = []
-    for i, image in enumerate(images):
-        paths.append(str(tmp_path / f"picture {i} & co.png"))
-        Image.fromarray(image).save(paths[-1])
-    page, text = parse(report(model, pd.DataFrame({"image": paths}), labels, tmp_path / "r.html"))
-    assert "picture 0 & co.png" in words(page.find(".//div[@class='worst']/figure"))
-
-
-def test_bad_input_is_refused_before_anything_is_written(tmp_path):
-    model, images, labels = problem()
-    with pytest.raises(InputError, match="40 images and 39 labels"):
-        report(model, images, labels[:-1], tmp_path / "r.html")
-    with pytest.raises(InputError, match="truth has the label 'new'"):
-        report(model, images, ["new", *labels[1:]], tmp_path / "r.html")
-    assert not list(tmp_path.iterdir())
-    with pytest.raises(InputError, match="there is no folder"):
-        report(model, images, labels, tmp_path / "missing" / "r.html")
+@pytest.mark.needs_r
+def test_r_multiplies_matrices_in_a_process_that_trained_first(tmp_path):
+    """MXNet and R may bring two libraries of one name."""
+    code = (
+        "import diglot; digits = diglot.example_images('digits')[:100];"
+        "diglot.ImageClassifier('mlp', epochs=1, seed=1, verbose=False)"
+        ".fit(digits[['image']], digits['label']);"
+        "print(diglot.r.evaluate('{x <- diag(300) * 2; sum(solve(x) %*% x)}')[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["300.0"]

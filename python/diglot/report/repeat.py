@@ -74,14 +74,13 @@ def _written(
     parameters = inspect.signature(type(model)).parameters
     written, comments = [], []
     for name, parameter in parameters.items():
-        value = given.get(name, parameter.default)
-        if name in _ASIDE or (
-            type(value) is type(parameter.default) and value == parameter.default
-        ):
+        if name in _ASIDE or name not in given:
             continue
-        text = spell(value)
+        text = spell(given[name])
+        if text is not None and text == spell(parameter.default):
+            continue
         if text is None:
-            comments.append(f"# {name} was of the kind {type(value).__name__}: set it, too")
+            comments.append(f"# {name} was of the kind {type(given[name]).__name__}: set it, too")
         else:
             written.append((name, text))
     seed = getattr(model, "seed_", given.get("seed"))
