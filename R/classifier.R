@@ -23,6 +23,24 @@
 #' occur are dropped: nothing can be learned about them. Predictions are factors with the levels
 #' of the training; ordered factors stay ordered.
 #'
+#' @section Covariates:
+#' What else is known of an image can enter the last layer beside what the network sees in it:
+#' `grade ~ image + age + sex`, or the argument `covariates` beside `x`: a data frame, or the names of
+#' columns of `x`. In a formula the images are the term `image`, else the first one. Numbers and
+#' factors enter by a model matrix, its columns standardised, with R's contrasts: those of
+#' [contrasts()] and of `options("contrasts")`, or of the setting `contrasts`, a list as in [lm()].
+#' Where there are main effects of plain columns only, the model can be asked in both languages by
+#' these columns; interactions and expressions such as `log(age)` and `poly(age, 2)` are R's: the
+#' model then takes the columns of R's model matrix. See [coef()][coef.image_classifier] and
+#' [tidy()][tidy.image_classifier] for the coefficients. Missing values are errors.
+#'
+#' @section Families:
+#' `family = "multinomial"` gives each class a score of its own. `"cumulative"` is the
+#' proportional-odds model for ordered factors: one score an image moves it along the classes.
+#' As in [glm()], a family can be a name, a function or an object. `gaussian`, `poisson` and
+#' `"quantile"` hand over to [image_regressor()], `binomial` with several columns of zeros and ones to
+#' [image_tagger()].
+#'
 #' @section Settings:
 #' `...` takes the settings, which have the same names and defaults as in Python:
 #' \describe{
@@ -33,6 +51,7 @@
 #'   \item{`channels = NULL`}{1 for grey, 3 for colour; by default as the images are.}
 #'   \item{`resize = NULL`}{`"squash"` or `"crop"`, which keeps the proportions and takes the
 #'     centre; by default as the network's weights expect it, else `"squash"`.}
+#'   \item{`family = "multinomial"`, `contrasts = NULL`}{see above.}
 #'   \item{`train = "all"`}{what learns, of a network that has weights: everything, the last layer
 #'     alone (`"head"`), first that and then everything (`"head_then_all"`), or the layer groups
 #'     that are named, such as `c("stage4", "head")`; see [fine_tune()].}
@@ -75,8 +94,8 @@
 #' class `diglot_warning_interrupted`. A loss that becomes infinite or NaN is an error of class
 #' `diglot_error_diverged`; the condition's `fit` is the best fit before, if there was one.
 #'
-#' @param x,formula A formula such as `digit ~ image`: the labels, and the one column of images;
-#'   or a data frame with a column `image` (or one column only), an array, a list of matrices or
+#' @param x,formula A formula such as `digit ~ image` or `grade ~ image + age + sex`: the labels, the
+#'   column of images, and covariates; or a data frame with a column `image` (or one column only), an array, a list of matrices or
 #'   a vector of file names, see below.
 #' @param data A data frame with the variables of the formula.
 #' @param y The labels, one for each image.
@@ -104,29 +123,35 @@ image_classifier <- function(x, ...) {
 #' @export
 image_classifier.formula <- function(formula, data = NULL, weights = NULL, ...) {
   call <- called("image_classifier", match.call())
-  given <- rlang::inject(training_data(formula, data, weights = !!substitute(weights), ...))
-  fit_classifier(given, call)
+  known <- asked_settings("classifier", ...)
+  given <- rlang::inject(
+    training_data(formula, data, weights = !!substitute(weights), ..., known = known)
+  )
+  fit_predictor(given, call, "classifier")
 }
 
 #' @rdname image_classifier
 #' @export
 image_classifier.data.frame <- function(x, y = NULL, weights = NULL, ...) {
   call <- called("image_classifier", match.call())
-  fit_classifier(training_data(x, y, weights, ...), call)
+  given <- training_data(x, y, weights, ..., known = asked_settings("classifier", ...))
+  fit_predictor(given, call, "classifier")
 }
 
 #' @rdname image_classifier
 #' @export
 image_classifier.array <- function(x, y = NULL, weights = NULL, ...) {
   call <- called("image_classifier", match.call())
-  fit_classifier(training_data(x, y, weights, ...), call)
+  given <- training_data(x, y, weights, ..., known = asked_settings("classifier", ...))
+  fit_predictor(given, call, "classifier")
 }
 
 #' @rdname image_classifier
 #' @export
 image_classifier.default <- function(x, y = NULL, weights = NULL, ...) {
   call <- called("image_classifier", match.call())
-  fit_classifier(training_data(x, y, weights, ...), call)
+  given <- training_data(x, y, weights, ..., known = asked_settings("classifier", ...))
+  fit_predictor(given, call, "classifier")
 }
 
 # ---- what a user gave to train on
@@ -147,6 +172,13 @@ training_data.formula <- function(formula, data = NULL, weights = NULL, ...,
   labels <- formula_value(parts$outcome, data, env, call = call)
   weights <- eval(substitute(weights), data, env)
   settings <- checked_settings(..., known = known, call = call)
+  if (!is.null(settings$covariates)) {
+    abort_diglot("Covariates are terms of the formula, such as `y ~ image + age`.", call = call)
+  }
+  beside <- formula_covariates(parts$covariates, data, env, settings$contrasts, "data", call)
+  if (!is.null(beside$terms)) {
+    settings$contrasts <- NULL # the columns are R's, by these contrasts already
+  }
   validation <- settings$validation
   if (is.data.frame(validation)) {
     settings$validation <- list(
@@ -154,20 +186,26 @@ training_data.formula <- function(formula, data = NULL, weights = NULL, ...,
       formula_value(parts$outcome, validation, env, "validation", call)
     )
   }
-  list(
-    images = images, labels = labels, weights = weights, settings = settings,
-    names = c(deparse1(parts$image), deparse1(parts$outcome)),
-    terms = list(image = parts$image, outcome = parts$outcome)
+  with_covariates(
+    list(
+      images = images, labels = labels, weights = weights, settings = settings,
+      names = c(deparse1(parts$image), deparse1(parts$outcome)),
+      terms = list(image = parts$image, outcome = parts$outcome, covariates = beside$terms)
+    ),
+    beside$columns, validation, known, call
   )
 }
 
 training_data.data.frame <- function(x, y = NULL, weights = NULL, ..., known = setting_names()) {
   call <- rlang::caller_env()
   column <- if ("image" %in% names(x)) "image" else names(x)[1L]
-  list(
-    images = image_column(x, call = call), labels = y, weights = weights,
-    settings = checked_settings(..., known = known, call = call),
-    names = c("x", "y"), terms = list(image = as.name(column))
+  settings <- checked_settings(..., known = known, call = call)
+  with_covariates(
+    list(
+      images = image_column(x, call = call), labels = y, weights = weights, settings = settings,
+      names = c("x", "y"), terms = list(image = as.name(column))
+    ),
+    given_covariates(settings$covariates, x, "x", call), settings$validation[[1L]], known, call
   )
 }
 
@@ -179,79 +217,39 @@ training_data.default <- function(x, y = NULL, weights = NULL, ..., known = sett
       call = call
     )
   }
-  list(
-    images = x, labels = y, weights = weights,
-    settings = checked_settings(..., known = known, call = call),
-    names = c("x", "y"), terms = list()
+  settings <- checked_settings(..., known = known, call = call)
+  with_covariates(
+    list(
+      images = x, labels = y, weights = weights, settings = settings,
+      names = c("x", "y"), terms = list()
+    ),
+    given_covariates(settings$covariates, x, "x", call), settings$validation[[1L]], known, call
   )
 }
 
-# ---- formulas
-
-# The two sides of `label ~ image` or `caption ~ image`, as expressions.
-formula_parts <- function(formula, data, call = rlang::caller_env()) {
-  if (length(formula) != 3L) {
-    abort_diglot(
-      paste(
-        "The formula must have two sides: what is to be learned ~ the images, such as",
-        "`digit ~ image` or `caption ~ image`."
-      ),
-      call = call
-    )
-  }
-  outcome <- formula[[2L]]
-  image <- formula[[3L]]
-  if (identical(image, quote(.))) {
-    rest <- setdiff(names(data), all.vars(outcome))
-    if (length(rest) != 1L) {
+# Puts covariates beside the images, of `validation`, too, and says so in the settings.
+with_covariates <- function(given, columns, validation, known, call) {
+  if (!"covariates" %in% known) {
+    if (length(columns) > 0L) {
       abort_diglot(
-        sprintf(
-          "`.` must leave one column of images, but `data` has %s.",
-          if (length(rest) == 0L) "no other" else quoted(rest)
-        ),
+        sprintf("Only images are learned from here: leave %s out.", quoted(names(columns))),
         call = call
       )
     }
-    image <- as.name(rest)
+    return(given)
   }
-  if (is.call(image) && identical(image[[1L]], quote(`+`))) {
-    abort_diglot(
-      sprintf(
-        "The formula must have one column of images on its right, not `%s`.", deparse1(image)
-      ),
-      call = call
+  columns <- lapply(columns, used_levels)
+  given$settings <- covariate_settings(given$settings, columns, call)
+  given$images <- with_beside(given$images, columns, given$names[1L], call)
+  if (length(columns) > 0L && is.list(given$settings$validation)) {
+    fit <- list(covariates = names(columns), terms = given$terms)
+    held <- given$settings$validation[[1L]]
+    given$settings$validation[[1L]] <- with_beside(
+      if (is.data.frame(held)) image_column(held, "validation", call) else held,
+      newdata_covariates(fit, validation, "validation", call), "validation", call
     )
   }
-  list(outcome = outcome, image = image)
-}
-
-# A side's value. A plain name must be a column where there is a data frame.
-formula_value <- function(expr, data, env, what = "data", call = rlang::caller_env()) {
-  if (!is.null(data) && !is.data.frame(data) && !is.list(data)) {
-    abort_diglot(
-      sprintf("`%s` must be a data frame, not %s.", what, describe_class(data)),
-      call = call
-    )
-  }
-  if (is.name(expr) && !is.null(data) && !as.character(expr) %in% names(data)) {
-    missing_column(as.character(expr), names(data), what, call)
-  }
-  tryCatch(eval(expr, data, env), error = function(error) {
-    abort_diglot(
-      sprintf("`%s` of the formula cannot be evaluated.", deparse1(expr)),
-      call = call, parent = error
-    )
-  })
-}
-
-missing_column <- function(name, columns, what, call) {
-  has <- if (length(columns) == 0L) "no columns" else quoted(columns, 10L)
-  abort_diglot(
-    sprintf(
-      "`%s` has no column %s; it has %s.%s", what, quoted(name), has, did_you_mean(name, columns)
-    ),
-    call = call
-  )
+  given
 }
 
 # ---- settings
@@ -281,21 +279,32 @@ checked_settings <- function(..., known = setting_names(), call = rlang::caller_
   given
 }
 
-# The settings of a classifier and their defaults, the same as Python's (a test compares them).
-setting_defaults <- function() {
-  list(
-    network = "lenet", size = NULL, channels = NULL, resize = NULL, family = "multinomial",
-    covariates = NULL, contrasts = NULL, train = "all", layer_decay = 1, views = NULL, epochs = 10, batch_size = 64, optimizer = "sgd",
-    learning_rate = NULL, momentum = 0.9, weight_decay = 1e-4, schedule = "cosine",
-    warmup_epochs = 0, clip_norm = NULL, class_weight = NULL, label_smoothing = 0, mixup = 0,
-    augment = NULL, validation = NULL, patience = NULL, monitor = "val_loss",
-    restore_best = TRUE, callbacks = NULL, checkpoint = NULL, checkpoint_every = NULL,
-    resume = NULL, device = "auto", memory_limit = NULL, threads = NULL, seed = NULL,
-    verbose = "auto"
+# The settings and their defaults, the same as Python's (a test compares them).
+setting_defaults <- function(kind = "classifier") {
+  shared <- list(
+    network = "lenet", size = NULL, channels = NULL, resize = NULL, covariates = NULL,
+    contrasts = NULL, train = "all", layer_decay = 1, views = NULL, epochs = 10, batch_size = 64,
+    optimizer = "sgd", learning_rate = NULL, momentum = 0.9, weight_decay = 1e-4,
+    schedule = "cosine", warmup_epochs = 0, clip_norm = NULL, mixup = 0, augment = NULL,
+    validation = NULL, patience = NULL, monitor = "val_loss", restore_best = TRUE,
+    callbacks = NULL, checkpoint = NULL, checkpoint_every = NULL, resume = NULL, device = "auto",
+    memory_limit = NULL, threads = NULL, seed = NULL, verbose = "auto"
   )
+  own <- switch(kind,
+    classifier = list(family = "multinomial", class_weight = NULL, label_smoothing = 0),
+    regressor = list(family = "gaussian", quantiles = 0.5),
+    tagger = list(label_smoothing = 0)
+  )
+  c(shared, own)
 }
 
-setting_names <- function() names(setting_defaults())
+setting_names <- function(kind = "classifier") names(setting_defaults(kind))
+
+# The settings that may be given at a door: those of the kind that `family` asks for.
+asked_settings <- function(kind, ..., family = NULL) {
+  asked <- family_kind(family_name(family, rlang::caller_env()), kind)
+  union(setting_names(asked), "family")
+}
 
 # One integer from R's generator, the only thing that ever touches it.
 draw_seed <- function() sample.int(.Machine$integer.max, 1L)
@@ -332,8 +341,16 @@ called <- function(generic, call) {
 }
 
 # Trains, from scratch or, where there is an `earlier` fit, from its weights.
-fit_classifier <- function(given, call, earlier = NULL, env = rlang::caller_env()) {
-  sent <- training_payload(given, env)
+fit_predictor <- function(given, call, kind, earlier = NULL, env = rlang::caller_env()) {
+  asked <- kind_and_settings(kind, given, env)
+  if (!is.null(earlier) && asked$kind != kind) {
+    abort_diglot(
+      sprintf("The fit is of image_%s(), which does not learn such outcomes.", kind),
+      call = env
+    )
+  }
+  given$settings <- asked$settings
+  sent <- training_payload(given, env, asked$kind)
   wrap <- function(answer) {
     new_fit(
       answer,
@@ -346,19 +363,22 @@ fit_classifier <- function(given, call, earlier = NULL, env = rlang::caller_env(
   )
   name <- if (is.null(earlier)) "fit" else "fine_tune"
   first <- if (!is.null(earlier)) list(live_model(earlier, env))
-  wrap(do.call(call_bridge, c(name, first, args, list(call = env, on_model = wrap))))
+  last <- if (is.null(earlier)) list(asked$kind)
+  wrap(do.call(call_bridge, c(name, first, args, last, list(call = env, on_model = wrap))))
 }
 
-# What a user gave, checked, as the bridge takes it.
-training_payload <- function(given, call) {
+# What a user gave, checked, as the bridge takes it; `labels` is what is to be learned.
+training_payload <- function(given, call, kind = "classifier") {
   settings <- given$settings
   count <- image_count(given$images)
-  labels <- label_payload(given$labels, given$names[2L], call)
-  check_lengths(count, length(labels$codes), call)
+  labels <- outcome_payload(kind, given$labels, given$names[2L], call)
+  check_lengths(count, outcome_count(labels), call, outcome_words[[kind]])
   levels <- unlist(labels$levels)
 
-  validation <- validation_payload(settings$validation, levels, labels, call)
-  settings$class_weight <- class_weight_payload(settings$class_weight, levels, call)
+  validation <- validation_payload(settings$validation, kind, labels, call)
+  if (kind == "classifier") {
+    settings$class_weight <- class_weight_payload(settings$class_weight, levels, call)
+  }
   c(
     list(
       images = image_payload(given$images, given$names[1L], call),
@@ -393,14 +413,20 @@ run_payload <- function(settings, call) {
   )
 }
 
-validation_payload <- function(validation, levels, labels, call) {
+validation_payload <- function(validation, kind, outcome, call) {
   if (!has_validation_data(validation, call)) {
     return(NULL)
   }
-  codes <- code_labels(validation[[2L]], levels, "validation", call)
-  check_lengths(image_count(validation[[1L]]), length(codes), call)
-  labels$codes <- codes
-  list(image_payload(validation[[1L]], "validation", call), labels)
+  if (kind == "classifier") {
+    codes <- code_labels(validation[[2L]], unlist(outcome$levels), "validation", call)
+    outcome$codes <- codes
+  } else {
+    outcome <- outcome_payload(kind, validation[[2L]], "validation", call)
+  }
+  check_lengths(
+    image_count(validation[[1L]]), outcome_count(outcome), call, outcome_words[[kind]]
+  )
+  list(image_payload(validation[[1L]], "validation", call), outcome)
 }
 
 # Whether there is a pair of images and what to learn of them, and not a share or nothing.
@@ -484,18 +510,30 @@ new_model <- function(answer, ..., call, terms, class) {
 }
 
 new_fit <- function(answer, call = NULL, terms = list(), ordered = FALSE, images = NA_integer_) {
-  new_model(
-    answer,
-    levels = text_from(answer$description$levels), ordered = isTRUE(ordered), images = images,
-    call = call, terms = terms, class = "image_classifier"
+  about <- answer$description
+  beside <- text_from(about$covariates)
+  fit <- function(class, ...) {
+    new_model(
+      answer, ...,
+      family = about$family, covariates = beside, images = images,
+      call = call, terms = terms, class = class
+    )
+  }
+  switch(about$kind,
+    regressor = fit("image_regressor", quantiles = as.numeric(unlist(about$quantiles))),
+    tagger = fit(
+      "image_tagger",
+      tags = text_from(about$tags), thresholds = as.numeric(unlist(about$thresholds))
+    ),
+    fit("image_classifier", levels = text_from(about$levels), ordered = isTRUE(ordered))
   )
 }
 
-#' Go on training a fitted classifier
+#' Go on training a fitted model
 #'
 #' Trains on with more data, or the same, for more epochs. The fit that is given stays as it was.
 #'
-#' @param object A fit, see [image_classifier()].
+#' @param object A fit, see [image_classifier()], [image_regressor()] and [image_tagger()].
 #' @param data New data: a data frame with the columns of the fit's formula, or images of any
 #'   kind that [image_classifier()] takes, with their labels in `y`.
 #' @param y The labels, where `data` does not hold them. All must be levels of the fit.
@@ -517,10 +555,9 @@ update.image_classifier <- function(object, data, y = NULL, epochs = NULL, weigh
   verbose <- verbose %||% getOption("diglot.verbose", "auto")
   check_verbose(verbose, env)
   images <- newdata_images(object, data, "data", env)
-  labels <- newdata_labels(object, data, y, "data", env)
-  codes <- code_labels(labels, object$levels, "y", env)
+  known <- known_outcome(object, newdata_labels(object, data, y, "data", env), "y", env)
   count <- image_count(images)
-  check_lengths(count, length(codes), env)
+  check_lengths(count, known_count(known), env, outcome_words[[fit_kind(object)]])
   settings <- settings_payload(if (is.null(epochs)) list() else list(epochs = epochs), env)
   wrap <- function(answer) {
     new_fit(
@@ -530,10 +567,18 @@ update.image_classifier <- function(object, data, y = NULL, epochs = NULL, weigh
     )
   }
   answer <- call_bridge(
-    "update", object$model, image_payload(images, "data", env), codes, settings,
+    "update", object$model, image_payload(images, "data", env), known, settings,
     weight_payload(weights, count, env), callback_function(callbacks, env),
     progress_function(verbose),
     call = env, on_model = wrap
   )
   wrap(answer)
 }
+
+#' @rdname update.image_classifier
+#' @export
+update.image_regressor <- update.image_classifier
+
+#' @rdname update.image_classifier
+#' @export
+update.image_tagger <- update.image_classifier

@@ -40,5 +40,5 @@
 
 #' @importFrom generics augment evaluate glance tidy
 #' @importFrom rlang .data
-#' @importFrom stats predict update
+#' @importFrom stats coef confint predict update
 NULL

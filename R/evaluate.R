@@ -1,28 +1,114 @@
-# Assessment: every metric with its interval, and the report.
+# Assessment: every metric with its interval.
 
 #' Assess a classifier on labelled images
 #'
 #' Computes accuracy and its relatives on images that were not in the training, each with an
 #' interval.
 #'
+#' @section Metrics:
+#' - Of the whole: `accuracy`; `balanced_accuracy`, the mean sensitivity of the classes;
+#'   `macro_specificity`, `macro_precision` and `macro_f1`, means over the classes;
+#'   `weighted_precision` and `weighted_f1`, weighted by how often a class occurs; `kappa`, for
+#'   ordered levels `weighted_kappa`, with quadratic weights, and `mean_rank_error`.
+#' - Of the probabilities: `log_loss`, `brier`, `roc_auc` (of more than two classes the mean of each
+#'   against the rest), `expected_calibration_error` in ten bins and, with more than five classes,
+#'   `top_5_accuracy`.
+#' - Of each class: `sensitivity`, `specificity`, `precision`, `f1` and, with more than two classes,
+#'   `roc_auc`.
+#'
+#' @section Intervals:
+#' Proportions have Wilson's interval, log loss and Brier score the normal one of a mean, areas
+#' under ROC curves DeLong's, as in the package pROC; all else has a bootstrap of the images: its
+#' percentiles, of the calibration error the basic interval, which mends that the error is too
+#' large on average. Where a class is absent the estimate is `NA`, and `n` is 0.
+#'
+#' Images of one patient are not independent. With `groups` the bootstrap draws whole groups, also
+#' for proportions and means, and areas have Obuchowski's variance, DeLong's for clusters.
+#'
 #' @param x A fit, see [image_classifier()].
 #' @param newdata Images, as for [predict()][predict.image_classifier]; for a fit by formula a data
 #'   frame with its labels, too.
 #' @param truth The labels, where `newdata` does not hold them. All must be levels of the fit.
+#' @param groups Images that belong together, such as those of one patient: a column of `newdata`,
+#'   by name or as a formula (`~patient`), or a vector.
+#' @param level Of the intervals.
+#' @param resamples Of the bootstrap; 0 leaves its intervals `NA`.
+#' @param seed Of the bootstrap, the same by default, so that the table repeats; `NULL` draws one
+#'   with R's generator.
 #' @param ... Not used.
-#' @return A tibble with one row a metric, or a metric and a class: `metric`, `class`, `estimate`,
-#'   the interval from `lower` to `upper`, the `method` that computed the interval, and `n`, the
-#'   number of images behind it.
+#' @return A tibble of class `diglot_metrics` with one row a metric, or a metric and a class:
+#'   `metric`, `class`, `estimate`, the interval from `lower` to `upper`, the `method` that computed
+#'   the interval, and `n`, the number of images behind it. [autoplot()][autoplot_tables] draws it.
+#' @references
+#' E. B. Wilson: Probable inference, the law of succession, and statistical inference, JASA 1927.
+#' E. R. DeLong, D. M. DeLong, D. L. Clarke-Pearson: Comparing the areas under two or more
+#' correlated receiver operating characteristic curves, Biometrics 1988. N. A. Obuchowski:
+#' Nonparametric analysis of clustered ROC curve data, Biometrics 1997. A. C. Davison,
+#' D. V. Hinkley: Bootstrap Methods and their Application, 1997.
+#' @seealso [compare_models()], [roc_curve()], [reliability()].
 #' @export
 #' @examplesIf diglot_available()
 #' digits <- example_images("digits")
 #' fit <- image_classifier(label ~ image, digits[1:500, ], epochs = 2, seed = 1)
 #' evaluate(fit, digits[501:700, ])
-evaluate.image_classifier <- function(x, newdata, truth = NULL, ...) {
+#'
+#' # as if each person had written five digits
+#' test <- digits[501:700, ]
+#' test$writer <- rep(1:40, each = 5)
+#' evaluate(fit, test, groups = ~writer)
+evaluate.image_classifier <- function(x, newdata, truth = NULL, groups = NULL, level = 0.95,
+                                      resamples = 1000, seed = 0, ...) {
   rlang::check_dots_empty()
   env <- rlang::current_env()
   test <- test_payload(x, newdata, truth, env)
-  table_from(call_bridge("evaluate", live_model(x, env), test$images, test$codes, call = env))
+  groups <- group_codes(rlang::enquo(groups), newdata, known_count(test$codes), env)
+  options <- judging_options(groups, level, resamples, seed, env)
+  metrics <- table_from(
+    call_bridge("evaluate", live_model(x, env), test$images, test$codes, options, call = env)
+  )
+  classed(metrics, "diglot_metrics")
+}
+
+# How a model is judged, as the bridge takes it.
+judging_options <- function(groups, level, resamples, seed, call) {
+  seed <- seed %||% draw_seed()
+  options <- list(level = level, resamples = resamples, seed = seed)
+  for (name in names(options)) {
+    check_number(options[[name]], name, call, "number")
+  }
+  check_share(level, "level", call)
+  c(list(groups = groups), lapply(options, whole))
+}
+
+# Groups of new data as codes; `groups` is a quosure, NULL in it for none.
+group_codes <- function(groups, newdata, count, call) {
+  values <- tryCatch(
+    group_values(groups, list(), newdata, call),
+    error = function(error) {
+      if (inherits(error, "diglot_error")) stop(error)
+      abort_diglot(
+        sprintf("`groups = %s` cannot be evaluated.", rlang::as_label(groups)),
+        call = call, parent = error
+      )
+    }
+  )
+  if (is.null(values)) {
+    return(NULL)
+  }
+  if (is.character(values) && length(values) == 1L && is.data.frame(newdata) && count != 1L) {
+    if (!values %in% names(newdata)) {
+      missing_column(values, names(newdata), "newdata", call)
+    }
+    values <- newdata[[values]]
+  }
+  codes <- label_payload(values, "groups", call)$codes
+  check_lengths(count, length(codes), call, "groups")
+  codes
+}
+
+# A table that autoplot() knows.
+classed <- function(table, class) {
+  tibble::new_tibble(table, class = class, nrow = nrow(table))
 }
 
 # Images with their labels, for what they are needed; `what` and `labels` name them in messages.
@@ -35,11 +121,11 @@ test_payload <- function(object, newdata, truth, call, what = "newdata", labels 
     )
   }
   images <- newdata_images(object, newdata, what, call)
-  codes <- code_labels(
-    newdata_labels(object, newdata, truth, what, call), object$levels, labels, call
+  codes <- known_outcome(
+    object, newdata_labels(object, newdata, truth, what, call), labels, call
   )
-  check_lengths(image_count(images), length(codes), call)
-  if (length(codes) == 0L) {
+  check_lengths(image_count(images), known_count(codes), call, outcome_words[[fit_kind(object)]])
+  if (image_count(images) == 0L) {
     abort_diglot(
       sprintf("`%s` has no rows: there is nothing to %s.", what, purpose),
       call = call
@@ -110,31 +196,7 @@ evaluate.diglot_captioner <- function(x, newdata, references = NULL, beams = 5,
   ))
 }
 
-#' Write a report on a classifier
-#'
-#' Writes one HTML file that needs no other: training curves, metrics with their intervals, the
-#' confusion matrix, and the images that the classifier got wrong.
-#'
-#' @inheritParams evaluate.image_classifier
-#' @param fit A fit, see [image_classifier()].
-#' @param path The file to write.
-#' @return `path`, invisibly.
-#' @export
-#' @examplesIf diglot_available()
-#' digits <- example_images("digits")
-#' fit <- image_classifier(label ~ image, digits[1:500, ], epochs = 2, seed = 1)
-#' file <- tempfile(fileext = ".html")
-#' report(fit, digits[501:700, ], file)
-report <- function(fit, newdata, path = "report.html", truth = NULL) {
-  env <- rlang::current_env()
-  check_fit(fit, env)
-  test <- test_payload(fit, newdata, truth, env)
-  target <- enc2utf8(path.expand(path))
-  call_bridge("report", live_model(fit, env), test$images, test$codes, target, call = env)
-  invisible(path)
-}
-
-check_fit <- function(fit, call, class = "image_classifier") {
+check_fit <- function(fit, call, class = "image_classifier", what = "fit") {
   if (!inherits(fit, class)) {
     makers <- c(
       image_classifier = "image_classifier()",
@@ -142,7 +204,8 @@ check_fit <- function(fit, call, class = "image_classifier") {
     )
     abort_diglot(
       sprintf(
-        "`fit` must be a fit of %s or load_model(), not %s.", makers[[class]], describe_class(fit)
+        "`%s` must be a fit of %s or load_model(), not %s.",
+        what, makers[[class]], describe_class(fit)
       ),
       call = call
     )

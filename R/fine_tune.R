@@ -21,11 +21,11 @@
 #' at half the rate of the group behind it.
 #'
 #' @param object A network from [pretrained()], or a fit of [image_classifier()], `fine_tune()` or
-#'   [load_model()]. It stays as it is.
+#'   [load_model()], also of [image_regressor()] and [image_tagger()]. It stays as it is.
 #' @param ... What to train on and how, as in [image_classifier()]: a formula and `data`, or images
 #'   `x` and labels `y`; `weights`; settings. From an earlier fit, its settings are taken where
 #'   they are not given.
-#' @return A fit, an object of class `image_classifier`. It prints what learned and what was frozen,
+#' @return A fit, as of [image_classifier()], [image_regressor()] or [image_tagger()]. It prints what learned and what was frozen,
 #'   and where the weights came from.
 #' @seealso [find_learning_rate()] for the setting `learning_rate`, [embed()] for features without
 #'   training.
@@ -60,21 +60,30 @@ fine_tune.default <- function(object, ...) {
 #' @export
 fine_tune.diglot_pretrained <- function(object, ...) {
   call <- called("fine_tune", match.call())
-  given <- training_data(...)
+  given <- training_data(..., known = asked_settings("classifier", ...))
   refuse_network(given$settings, rlang::current_env())
   given$settings$network <- object
   given$settings$train <- given$settings$train %||% "head_then_all"
-  fit_classifier(given, call)
+  fit_predictor(given, call, "classifier")
 }
 
 #' @rdname fine_tune
 #' @export
 fine_tune.image_classifier <- function(object, ...) {
   call <- called("fine_tune", match.call())
-  given <- training_data(...)
+  kind <- fit_kind(object)
+  given <- training_data(..., known = asked_settings(kind, ...))
   refuse_network(given$settings, rlang::current_env())
-  fit_classifier(given, call, earlier = object)
+  fit_predictor(given, call, kind, earlier = object)
 }
+
+#' @rdname fine_tune
+#' @export
+fine_tune.image_regressor <- fine_tune.image_classifier
+
+#' @rdname fine_tune
+#' @export
+fine_tune.image_tagger <- fine_tune.image_classifier
 
 refuse_network <- function(settings, call) {
   if ("network" %in% names(settings)) {
@@ -130,6 +139,14 @@ embed.image_classifier <- function(object, newdata, layer = NULL, ...) {
   check_newdata(missing(newdata), env)
   layer_output(live_model(object, env), object, newdata, layer, env)
 }
+
+#' @rdname embed
+#' @export
+embed.image_regressor <- embed.image_classifier
+
+#' @rdname embed
+#' @export
+embed.image_tagger <- embed.image_classifier
 
 #' @rdname embed
 #' @export

@@ -27,7 +27,7 @@
 #' )
 find_learning_rate <- function(x, ..., lowest = 1e-5, highest = 1, steps = 100) {
   env <- rlang::current_env()
-  given <- training_data(x, ...)
+  given <- training_data(x, ..., known = asked_settings("classifier", ...))
   if (!is.null(given$weights)) {
     abort_diglot("`find_learning_rate()` takes no `weights`.", call = env)
   }
@@ -39,10 +39,12 @@ find_learning_rate <- function(x, ..., lowest = 1e-5, highest = 1, steps = 100) 
       abort_diglot(sprintf("`%s` must be one number.", name), call = env)
     }
   }
-  sent <- training_payload(given, env)
+  asked <- kind_and_settings("classifier", given, env)
+  given$settings <- asked$settings
+  sent <- training_payload(given, env, asked$kind)
   answer <- call_bridge(
     "find_learning_rate", sent$images, sent$labels, sent$settings, lowest, highest, steps,
-    sent$progress,
+    sent$progress, asked$kind,
     call = env
   )
   table <- table_from(answer$table)

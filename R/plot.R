@@ -280,6 +280,11 @@ check_attention <- function(x, count, call) {
 }
 
 first_images <- function(images, n) {
+  if (is_observed(images)) {
+    images$covariates <- lapply(images$covariates, utils::head, n)
+    images$images <- first_images(images$images, n)
+    return(images)
+  }
   if (is.null(dim(images)) || is.list(images)) {
     return(images[seq_len(n)])
   }

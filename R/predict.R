@@ -191,17 +191,22 @@ split_attention <- function(attention, counts) {
   )
 }
 
-# The images of new data: through the fit's formula where it has one.
+# The images of new data, through the fit's formula where it has one, with their covariates.
 newdata_images <- function(object, newdata, what, call) {
+  if (is_observed(newdata)) {
+    return(newdata)
+  }
   image <- object$terms$image
-  if (!is.data.frame(newdata) || is.null(image)) {
-    return(image_column(newdata, what, call))
+  images <- if (!is.data.frame(newdata) || is.null(image)) {
+    image_column(newdata, what, call)
+  } else {
+    strange <- setdiff(all.vars(image), names(newdata))
+    if (length(strange) > 0L) {
+      missing_column(strange[1L], names(newdata), what, call)
+    }
+    image_column(formula_value(image, newdata, globalenv(), what, call), what, call)
   }
-  strange <- setdiff(all.vars(image), names(newdata))
-  if (length(strange) > 0L) {
-    missing_column(strange[1L], names(newdata), what, call)
-  }
-  image_column(formula_value(image, newdata, globalenv(), what, call), what, call)
+  with_beside(images, newdata_covariates(object, newdata, what, call), what, call)
 }
 
 # Their labels, or whatever is learned: given, or the formula's other side.

@@ -11,15 +11,24 @@ generics::tidy
 
 #' Tidy tables of a fitted classifier
 #'
-#' `tidy()` gives the training history, `glance()` one row on the whole fit, and `augment()` the
-#' predictions beside the data.
+#' `tidy()` gives the training history or the coefficients of covariates, `glance()` one row on the
+#' whole fit, and `augment()` the predictions beside the data.
 #'
 #' @param x A fit, see [image_classifier()].
+#' @param type `"history"` of the training, or `"coefficients"` of covariates, see
+#'   [coef()][coef.image_classifier].
+#' @param data,y For intervals of coefficients: images with covariates and outcomes, best ones that
+#'   the network has not learned from.
+#' @param conf.int Whether coefficients have intervals; where there are `data` by default.
+#' @param conf.level,groups,resamples,seed As `level` and so on of
+#'   [confint()][confint.image_classifier].
 #' @param newdata A data frame with images, or images, see [predict()][predict.image_classifier].
 #' @param ... Not used.
 #' @return A tibble.
 #' - `tidy()`: one row an epoch: `epoch`, `loss`, `accuracy`, with validation data `val_loss` and
-#'   `val_accuracy`, then `learning_rate`, `seconds` and `images_per_second`.
+#'   `val_accuracy`, then `learning_rate`, `seconds` and `images_per_second`. For coefficients one
+#'   row a term and class: `term`, `class` (missing where there is one linear predictor),
+#'   `estimate`, and with `conf.int` also `conf.low` and `conf.high`.
 #' - `glance()`: one row: `network`, `parameters`, `classes`, `images` (that it was trained on),
 #'   `epochs`, the measures of the last epoch, `seconds` in all, `device`, `seed` and
 #'   `fingerprint`.
@@ -32,10 +41,41 @@ generics::tidy
 #' tidy(fit)
 #' glance(fit)
 #' augment(fit, digits[501:505, ])
-tidy.image_classifier <- function(x, ...) {
+tidy.image_classifier <- function(x, type = c("history", "coefficients"), data = NULL, y = NULL,
+                                  conf.int = !is.null(data), conf.level = 0.95, groups = NULL,
+                                  resamples = 200, seed = 0, ...) {
   rlang::check_dots_empty()
-  x$history
+  env <- rlang::current_env()
+  if (check_type(type, c("history", "coefficients"), env) == "history") {
+    return(x$history)
+  }
+  tidy_coefficients(x, data, y, conf.int, conf.level, groups, resamples, seed, env)
 }
+
+#' Tidy tables of a fitted regressor or tagger
+#'
+#' `tidy()` gives the training history or the coefficients of covariates, `glance()` one row on the
+#' whole fit, and `augment()` the predictions beside the data.
+#'
+#' @inheritParams tidy.image_classifier
+#' @param x A fit, see [image_regressor()] and [image_tagger()].
+#' @param ... Not used.
+#' @return A tibble, as of [tidy()][tidy.image_classifier] for a classifier; the measure beside the
+#'   loss is `mae` for numbers, in their own units, and for tags `accuracy`, the share of tags that
+#'   are right.
+#' @export
+#' @examplesIf diglot_available()
+#' digits <- example_images("digits")
+#' digits$ink <- vapply(digits$image, mean, 0)
+#' fit <- image_regressor(ink ~ image, digits[1:500, ], network = "mlp", epochs = 3, seed = 1)
+#' tidy(fit)
+#' glance(fit)
+#' augment(fit, digits[501:505, c("image", "ink")])
+tidy.image_regressor <- tidy.image_classifier
+
+#' @rdname tidy.image_regressor
+#' @export
+tidy.image_tagger <- tidy.image_classifier
 
 #' @rdname tidy.image_classifier
 #' @export
@@ -205,17 +245,11 @@ fit_words <- function(x) {
 }
 
 fit_words.image_classifier <- function(x) {
-  list(
-    title = "Image classifier",
-    model = c(
-      line("network", sprintf(
-        "%s, %s parameters", network_words(x$network), counted(x$network$parameters)
-      )),
-      line("classes", level_list(x))
-    ),
-    lineage = "Fine-tuned",
-    data = line("images", if (is.na(x$images)) "unknown" else counted(x$images))
-  )
+  cumulative <- identical(x$family, "cumulative")
+  predictor_words(x, "Image classifier", c(
+    line("classes", level_list(x)),
+    if (cumulative) line("family", "cumulative")
+  ))
 }
 
 fit_words.diglot_captioner <- function(x) {

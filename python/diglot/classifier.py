@@ -373,9 +373,8 @@ class ImageClassifier(
             `diglot.evaluation.evaluate_classes`.
         """
         check_is_fitted(self)
-        images = self._images(X, reset=False)
-        labels = encode_labels(y, len(images), self.classes_)
-        probabilities = self.predict_proba(images)
+        labels = encode_labels(y, len(self._images(X, reset=False)), self.classes_)
+        probabilities = self.predict_proba(X)
         return evaluate_classes(
             self.classes_[labels.codes],
             self.classes_[probabilities.argmax(axis=1)],

@@ -5,6 +5,7 @@ border, for R would see only its text. Tables cross as columns, images as arrays
 as bytes. R checks its arguments before it calls (R/convert.R); rows count from 1 there.
 """
 
+from diglot.bridge.baseline import fit_hog, hog_defaults, hog_summary
 from diglot.bridge.captioner import (
     all_captions,
     caption,
@@ -14,17 +15,8 @@ from diglot.bridge.captioner import (
     pictures,
 )
 from diglot.bridge.catalogue import network, networks, pretrained
-from diglot.bridge.classifier import (
-    defaults,
-    embed,
-    evaluate,
-    find_learning_rate,
-    fine_tune,
-    fit,
-    predict_proba,
-    report,
-    update,
-)
+from diglot.bridge.classifier import predict_proba
+from diglot.bridge.comparison import compare_models, reliability, roc_curve
 from diglot.bridge.data import (
     check_shapes,
     example_images,
@@ -35,6 +27,27 @@ from diglot.bridge.data import (
 )
 from diglot.bridge.explanation import explain, nearest_images, worst_errors
 from diglot.bridge.models import describe, load, revive, summary
+from diglot.bridge.predictor import (
+    coefficients,
+    conformalize_numbers,
+    defaults,
+    embed,
+    evaluate,
+    find_learning_rate,
+    fine_tune,
+    fit,
+    predict_numbers,
+    predict_tags,
+    tune_thresholds,
+    update,
+)
+from diglot.bridge.report import report_data
+from diglot.bridge.resampling import (
+    cross_validate,
+    learning_curve,
+    summarise_curve,
+    summarise_folds,
+)
 from diglot.bridge.setup import check_setup, devices, has_engine
 from diglot.bridge.uncertainty import calibrate, conformalize, coverage, predict_set
 
@@ -45,8 +58,12 @@ __all__ = [
     "captioner_defaults",
     "check_setup",
     "check_shapes",
+    "coefficients",
+    "compare_models",
     "conformalize",
+    "conformalize_numbers",
     "coverage",
+    "cross_validate",
     "defaults",
     "describe",
     "devices",
@@ -59,22 +76,33 @@ __all__ = [
     "fine_tune",
     "fit",
     "fit_captioner",
+    "fit_hog",
     "has_engine",
+    "hog_defaults",
+    "hog_summary",
+    "learning_curve",
     "load",
     "nearest_images",
     "network",
     "networks",
     "pictures",
+    "predict_numbers",
     "predict_proba",
     "predict_set",
+    "predict_tags",
     "pretrained",
     "read_captions",
     "read_idx",
     "read_images",
-    "report",
+    "reliability",
+    "report_data",
     "revive",
+    "roc_curve",
     "shapes",
+    "summarise_curve",
+    "summarise_folds",
     "summary",
+    "tune_thresholds",
     "update",
     "worst_errors",
 ]

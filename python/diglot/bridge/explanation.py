@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import diglot
-from diglot.bridge import classifier, plain, received
+from diglot.bridge import plain, predictor, received
 from diglot.bridge.answers import answered
 
 
@@ -29,7 +29,7 @@ def explain(
         ``scale``, ``scores``, ``settings``, ``completeness_error`` and ``changes``.
     """
     chosen = {name: _setting(value) for name, value in dict(settings).items()}
-    classes = None if codes is None else classifier.known(model, codes)
+    classes = None if codes is None else predictor.known(model, codes)
     found = model.explain(received.images(images), classes, method, **chosen)
     code_of = {label: code for code, label in enumerate(model.classes_.tolist())}
     return {
@@ -53,7 +53,7 @@ def _setting(value: Any) -> Any:
 @answered
 def worst_errors(model: Any, images: Mapping[str, Any], codes: Any, n: Any) -> dict[str, Any]:
     """Return the table of the worst errors; rows count from 0."""
-    truth = classifier.known(model, codes)
+    truth = predictor.known(model, codes)
     found = diglot.worst_errors(model, received.images(images), truth, n=received.whole(n))
     return plain.table(found)
 

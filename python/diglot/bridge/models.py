@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import diglot
-from diglot.bridge import captioner, classifier, fitted
+from diglot.bridge import baseline, captioner, fitted, predictor
 from diglot.bridge.answers import answered
 from diglot.graph import Graph
 
 
 def _description(model: Any) -> dict[str, Any]:
-    kind = captioner if isinstance(model, diglot.ImageCaptioner) else classifier
+    if isinstance(model, diglot.HogClassifier):
+        return baseline.description(model)
+    kind = captioner if isinstance(model, diglot.ImageCaptioner) else predictor
     return kind.description(model)
 
 

@@ -20,6 +20,10 @@ _TRAIN = ("all", "head", "head_then_all")
 _WHOLE = (
     "size",
     "channels",
+    "orientations",
+    "cell",
+    "block",
+    "inner_folds",
     "views",
     "layers",
     "hidden",
@@ -64,12 +68,31 @@ def _array(item: Mapping[str, Any]) -> np.ndarray:
 
 
 def images(payload: Mapping[str, Any]) -> Any:
-    """Return paths, an array, or a list of arrays of different sizes."""
+    """Return paths, an array, a list of arrays of different sizes, or a table with covariates."""
+    if payload["kind"] == "table":
+        return _table(payload)
     if payload["kind"] == "paths":
         return list(payload["paths"])
     if payload["kind"] == "list":
         return [_array(item) for item in payload["items"]]
     return _array(payload)
+
+
+def _table(payload: Mapping[str, Any]) -> Any:
+    """Return a data frame: a column of images, and the covariates beside them."""
+    import pandas as pd
+
+    shown = list(images(payload["images"]))
+    column = np.empty(len(shown), object)
+    column[:] = shown
+    beside = {str(c["name"]): _covariate(c) for c in payload["columns"]}
+    return pd.DataFrame({"image": column, **beside})
+
+
+def _covariate(column: Mapping[str, Any]) -> Any:
+    if column["kind"] == "numbers":
+        return numbers(column["values"])
+    return labels({**column, "type": "character"})
 
 
 def _classes(levels: Sequence[str], kind: str) -> list[Any]:
@@ -91,11 +114,29 @@ def labels(payload: Mapping[str, Any]) -> Any:
     )
 
 
+def outcome(payload: Mapping[str, Any]) -> Any:
+    """Return what is to be learned: a Categorical, numbers, a table of tags, or lists of them."""
+    import pandas as pd
+
+    kind = payload.get("kind", "classes")
+    if kind == "numbers":
+        return numbers(payload["values"])
+    if kind == "tags":
+        names = [str(tag) for tag in payload["tags"]]
+        return pd.DataFrame(np.array(payload["values"], np.float64), columns=names)
+    return texts(payload) if kind == "lists" else labels(payload)
+
+
+def levels(y: Any) -> list[Any]:
+    """Return the classes of a Categorical; numbers and tags have none."""
+    return list(getattr(y, "categories", []))
+
+
 def pair(validation: Sequence[Any] | None) -> tuple[Any, Any] | None:
     """Return images and labels to validate on, if there are any."""
     if validation is None:
         return None
-    return images(validation[0]), labels(validation[1])
+    return images(validation[0]), outcome(validation[1])
 
 
 def numbers(values: Any) -> np.ndarray | None:
@@ -117,9 +158,32 @@ def settings(given: Mapping[str, Any], classes: Sequence[Any]) -> dict[str, Any]
         mended["class_weight"] = {by_level[k]: float(v) for k, v in weight.items()}
     if isinstance(mended.get("network"), Mapping):
         mended["network"] = built(mended["network"])
+    if "covariates" in mended:
+        mended["covariates"] = list(mended["covariates"]) or None
+    if isinstance(mended.get("contrasts"), Mapping):
+        mended["contrasts"] = {n: _contrasts(c) for n, c in mended["contrasts"].items()}
     if isinstance(mended.get("train"), str) and mended["train"] not in _TRAIN:
         mended["train"] = [mended["train"]]  # R cannot tell one text from a list of one
     return mended
+
+
+def _contrasts(given: Any) -> Any:
+    """Return a name of contrasts as it is, and a matrix, which came row by row, as a table."""
+    import pandas as pd
+
+    if not isinstance(given, Mapping):
+        return given
+    columns = [str(name) for name in np.atleast_1d(given["columns"])]
+    values = np.array(given["values"], np.float64).reshape(-1, len(columns))
+    return pd.DataFrame(values, columns=columns)
+
+
+def judging(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return how a model is judged: groups as codes, counts as whole numbers."""
+    chosen = dict(options or {})
+    groups = chosen.pop("groups", None)
+    chosen = {name: whole(value) for name, value in chosen.items()}
+    return chosen if groups is None else {**chosen, "groups": np.array(groups, np.int64)}
 
 
 def captioner_settings(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import diglot
-from diglot.bridge import classifier, fitted, plain, received
+from diglot.bridge import fitted, plain, predictor, received
 from diglot.bridge.answers import answered
 
 
@@ -30,8 +30,8 @@ def calibrate(
     if images is None:
         model.calibrate(method=method)
     else:
-        model.calibrate(received.images(images), classifier.known(model, codes), method)
-    return fitted.trained(model, classifier.description(model))
+        model.calibrate(received.images(images), predictor.known(model, codes), method)
+    return fitted.trained(model, predictor.description(model))
 
 
 @answered
@@ -41,8 +41,8 @@ def conformalize(
     """Let a classifier learn to say sets, a regressor intervals; answers as `calibrate` does."""
     model = _revived(data)
     chosen = {name: received.whole(value) for name, value in dict(options).items()}
-    model.conformalize(received.images(images), classifier.known(model, given), **chosen)
-    return fitted.trained(model, classifier.description(model))
+    model.conformalize(received.images(images), predictor.known(model, given), **chosen)
+    return fitted.trained(model, predictor.description(model))
 
 
 @answered
@@ -56,7 +56,7 @@ def coverage(
     model: Any, images: Mapping[str, Any], given: Any, stated: Any, level: float
 ) -> dict[str, Any]:
     """Return the table of how often sets hold the true class, or intervals the true number."""
-    truth = classifier.known(model, given)
+    truth = predictor.known(model, given)
     asked = np.array(stated, np.float64).reshape(-1).tolist()
     return plain.table(model.coverage(received.images(images), truth, asked, level=level))
 

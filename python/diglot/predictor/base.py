@@ -251,6 +251,9 @@ class ImagePredictor(Explained, NetworkEstimator):
         told = {**(self.network_.origin or {}), "fit": self.fingerprint()}
         network = replace(self.network_, origin=told)
         new = type(self)(**{**self.get_params(deep=False), **kept, "network": network})
+        if "covariates" in settings:
+            chosen = settings["covariates"] or ()
+            new.contrasts = {n: c for n, c in (self.contrasts or {}).items() if n in chosen} or None
         if hasattr(new, "class_weight"):
             new.class_weight = None
         if is_several(new.epochs) and settings.get("train", new.train) != "head_then_all":

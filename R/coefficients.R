@@ -1,0 +1,140 @@
+# Coefficients of covariates beside the image.
+
+#' Coefficients of covariates
+#'
+#' What the covariates of `outcome ~ image + age + sex` add to the outcome, beside what the network
+#' sees in the image, in their own units.
+#'
+#' Coefficients are of the log-odds of each class against the first; for `family = "cumulative"` of
+#' the log-odds of a higher class; of each tag's log-odds; of the mean, of the log-rate of counts,
+#' or of each quantile.
+#'
+#' They are those of the last layer, which sees the image's features, too, and decays its weights a
+#' little. Features fit the images that they were learned from too well, which makes log-odds, and
+#' coefficients with them, too large: with other images in `data` they are right. Intervals are the
+#' percentile bootstrap's: the last layer is trained anew on resampled images, their features as they
+#' are; that the network itself would differ is not in them.
+#'
+#' @param object A fit with covariates, see [image_classifier()].
+#' @param parm Which coefficients: names or numbers of rows.
+#' @param level Of the intervals.
+#' @param data Images with their covariates and outcomes to train the last layer on anew: best images
+#'   that the network has not learned from.
+#' @param y The outcomes, where `data` does not hold them.
+#' @param groups Which images belong together, such as those of one patient: a vector, one entry an
+#'   image. They are drawn together.
+#' @param resamples Of the bootstrap.
+#' @param seed Of the bootstrap.
+#' @param ... Not used.
+#' @return `coef()`: a vector named by terms, or, for several classes, tags or quantiles, a matrix
+#'   with a column for each. `confint()`: a matrix of the lower and upper ends, as of
+#'   [stats::confint()]. [tidy()][tidy.image_classifier] has both as a tibble.
+#' @export
+#' @examplesIf diglot_available()
+#' digits <- example_images("digits")[1:300, ]
+#' digits$age <- 1:300 %% 40 + 20
+#' digits$sex <- factor(rep(c("f", "m", "m"), 100))
+#' digits$grade <- factor(digits$age + 10 * (digits$sex == "m") > 45, labels = c("low", "high"))
+#' fit <- image_classifier(grade ~ image + age + sex, digits, network = "mlp", epochs = 5, seed = 1)
+#' coef(fit)
+#' confint(fit, data = digits, resamples = 20)
+coef.image_classifier <- function(object, ...) {
+  rlang::check_dots_empty()
+  table <- coefficients_of(object, call = rlang::current_env())
+  terms <- unique(table$term)
+  if (all(is.na(table$class))) {
+    return(rlang::set_names(table$estimate, terms))
+  }
+  classes <- unique(table$class)
+  if (length(classes) == 1L && inherits(object, "image_classifier")) {
+    return(rlang::set_names(table$estimate, terms)) # of two classes, as of glm()
+  }
+  matrix(table$estimate, length(terms), dimnames = list(terms, classes))
+}
+
+#' @rdname coef.image_classifier
+#' @export
+coef.image_regressor <- coef.image_classifier
+
+#' @rdname coef.image_classifier
+#' @export
+coef.image_tagger <- coef.image_classifier
+
+#' @rdname coef.image_classifier
+#' @export
+confint.image_classifier <- function(object, parm, level = 0.95, data, y = NULL, groups = NULL,
+                                     resamples = 200, seed = 0, ...) {
+  rlang::check_dots_empty()
+  env <- rlang::current_env()
+  check_newdata(missing(data), env, "train the last layer on anew, as `data`,")
+  table <- coefficients_of(object, data, y, groups, level, resamples, seed, call = env)
+  several <- length(unique(table$class)) > 1L
+  rows <- if (several) paste(table$class, table$term, sep = ":") else table$term
+  tails <- c((1 - level) / 2, (1 + level) / 2)
+  ends <- matrix(
+    c(table$lower, table$upper), nrow(table), 2L,
+    dimnames = list(rows, paste(format(100 * tails, trim = TRUE, digits = 3L), "%"))
+  )
+  if (missing(parm)) ends else ends[parm, , drop = FALSE]
+}
+
+#' @rdname coef.image_classifier
+#' @export
+confint.image_regressor <- confint.image_classifier
+
+#' @rdname coef.image_classifier
+#' @export
+confint.image_tagger <- confint.image_classifier
+
+# The bridge's table: term, class, estimate, lower, upper, method, n.
+coefficients_of <- function(object, data = NULL, y = NULL, groups = NULL, level = 0.95,
+                            resamples = 200, seed = 0, call) {
+  if (length(object$covariates) == 0L) {
+    abort_diglot(
+      "The fit has no covariates: they are terms of its formula, such as `y ~ image + age`.",
+      call = call
+    )
+  }
+  if (is.null(data)) {
+    return(table_from(call_bridge("coefficients", live_model(object, call), call = call)))
+  }
+  check_share(level, "level", call)
+  for (name in c("resamples", "seed")) {
+    check_number(get(name), name, call, "number")
+  }
+  test <- test_payload(object, data, y, call, what = "data", labels = "y", purpose = "learn from")
+  if (!is.null(groups)) {
+    groups <- label_payload(groups, "groups", call)$codes
+    check_lengths(nrow_or_length(data), length(groups), call, "groups")
+  }
+  options <- list(level = level, resamples = resamples, seed = seed)
+  table_from(call_bridge(
+    "coefficients", live_model(object, call), test$images, test$codes,
+    c(options, if (!is.null(groups)) list(groups = groups)),
+    call = call
+  ))
+}
+
+nrow_or_length <- function(data) if (is.data.frame(data)) nrow(data) else image_count(data)
+
+tidy_coefficients <- function(x, data, y, conf.int, conf.level, groups, resamples, seed, call) {
+  if (conf.int && is.null(data)) {
+    abort_diglot(
+      paste(
+        "Intervals need `data`: images with covariates and outcomes to train the last layer on",
+        "anew, best ones that the network has not learned from."
+      ),
+      call = call
+    )
+  }
+  table <- coefficients_of(
+    x, if (conf.int) data, y, groups, conf.level, resamples, seed,
+    call = call
+  )
+  found <- table[c("term", "class", "estimate")]
+  if (conf.int) {
+    found$conf.low <- table$lower
+    found$conf.high <- table$upper
+  }
+  found
+}
