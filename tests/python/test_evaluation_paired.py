@@ -188,8 +188,9 @@ def test_metrics_of_ones_own():
     assert found["difference"] == pytest.approx(sure[0].mean() - sure[1].mean())
     assert found["upper"] == pytest.approx(np.quantile(gaps, 0.975))
     named = compare_predictions(
-        names[truth], a, b, names, metrics={"sure": share_sure}, resamples=40, seed=2
+        names[truth], a, b, names, metrics={"kappa": None, "sure": share_sure}, resamples=40, seed=2
     )
+    assert named["metric"].tolist() == ["kappa", "sure"]
     assert row(named, "sure")["upper"] == found["upper"]
 
 

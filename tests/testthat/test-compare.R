@@ -118,6 +118,38 @@ test_that("a fit and itself do not differ", {
   expect_true(all(table$p_value == 1))
 })
 
+test_that("metrics may be functions of one's own", {
+  data <- between(60L)
+  seen <- new.env()
+  sure <- function(truth, prob) {
+    seen$truth <- truth
+    seen$columns <- colnames(prob)
+    mean(prob[, "two"] > 0.6)
+  }
+  table <- compare_models(
+    small_fit(), weaker_fit(), data,
+    metrics = list("accuracy", sure = sure), resamples = 30
+  )
+  expect_equal(table$metric, c("accuracy", "sure"))
+  for (side in c("a", "b")) {
+    fit <- if (side == "a") small_fit() else weaker_fit()
+    expect_equal(table[[side]][2L], mean(predict(fit, data, type = "prob")$.pred_two > 0.6))
+  }
+  expect_equal(levels(seen$truth), c("two", "ten"))
+  expect_equal(seen$columns, c("two", "ten"))
+  expect_false(anyNA(table$lower))
+  for (bad in list(function(truth, prob) stop("x!"), function(truth, prob) "a")) {
+    expect_error(
+      compare_models(small_fit(), weaker_fit(), data, metrics = list(mine = bad)),
+      class = "diglot_error_callback"
+    )
+  }
+  expect_error(
+    compare_models(small_fit(), weaker_fit(), data, metrics = list(sure)), "need names",
+    class = "diglot_error_input"
+  )
+})
+
 test_that("what cannot be compared is refused", {
   fit <- fake_fit()
   frame <- planted_tibble(4L)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -33,21 +33,42 @@ def compare_models(
     others
         The images as the second model takes them, where that differs.
     options
-        ``groups``, ``metrics``, ``level``, ``resamples``, ``seed``.
+        ``groups``, ``metrics``, ``level``, ``resamples``, ``seed``; ``functions``, metrics of R's
+        own by their names.
     """
     chosen, classes = received.judging(options), shared_classes(a, b)
-    metrics = chosen.pop("metrics", None)
+    metrics = _metrics(chosen.pop("metrics", None), chosen.pop("functions", None), classes)
     X = received.images(images)
     table = evaluation.compare_predictions(
         known(a, codes),
         probabilities_of(a, X, classes),
         probabilities_of(b, X if others is None else received.images(others), classes),
         classes,
-        metrics=None if metrics is None else list(metrics),
+        metrics=metrics,
         ordered=bool(a.ordered_),
         **chosen,
     )
     return plain.table(table)
+
+
+def _metrics(
+    names: Any, functions: Mapping[str, Any] | None, classes: list[Any]
+) -> dict[str, Any] | None:
+    """Return metrics by name: ours have no function, and R's are called with codes."""
+    if names is None:
+        return None
+    place = {label: code for code, label in enumerate(classes)}
+
+    def own(function: Callable[..., Any]) -> Callable[..., float]:
+        def metric(labels: np.ndarray, p: np.ndarray) -> float:
+            codes = np.array([place[label] for label in labels], np.int32)
+            return received.measured(function, {"codes": codes, "prob": np.asfortranarray(p)})
+
+        return metric
+
+    return {name: None for name in names} | {
+        name: own(function) for name, function in dict(functions or {}).items()
+    }
 
 
 @answered

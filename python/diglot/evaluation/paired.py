@@ -68,7 +68,7 @@ def compare_models(
     y: Iterable[Hashable],
     *,
     groups: Iterable[Hashable] | None = None,
-    metrics: Iterable[str | Metric] | Mapping[str, Metric] | None = None,
+    metrics: Iterable[str | Metric] | Mapping[str, Metric | None] | None = None,
     level: float = 0.95,
     seed: int | None = 0,
     resamples: int = 1000,
@@ -176,7 +176,7 @@ def compare_predictions(
     classes: Sequence[Hashable],
     *,
     groups: Iterable[Hashable] | None = None,
-    metrics: Iterable[str | Metric] | Mapping[str, Metric] | None = None,
+    metrics: Iterable[str | Metric] | Mapping[str, Metric | None] | None = None,
     level: float = 0.95,
     seed: int | None = 0,
     resamples: int = 1000,
@@ -196,7 +196,8 @@ def compare_predictions(
         and intervals and p-values take that into account.
     metrics : sequence of str or callables, or mapping of names to callables, optional
         Names of metrics of the whole of `diglot.evaluation.evaluate_classes`, and functions of
-        one's own that compute a number from labels (n,) and probabilities (n, k). By default
+        one's own that compute a number from labels (n,) and probabilities (n, k); in a mapping
+        names of ours go with None. By default
         accuracy, balanced accuracy, macro F1, kappa, log loss, Brier score, area under the
         ROC curve and expected calibration error.
     level : float
@@ -307,7 +308,7 @@ class Side:
 
 
 def _wanted(
-    metrics: Iterable[str | Metric] | Mapping[str, Metric] | None, side: Side
+    metrics: Iterable[str | Metric] | Mapping[str, Metric | None] | None, side: Side
 ) -> tuple[list[str], dict[str, Metric]]:
     """Sort out the names of our metrics and the functions of the user's."""
     known = [*side.known, "roc_auc"]
@@ -318,8 +319,8 @@ def _wanted(
             usual.append("mean_rank_error")
         return [name for name in usual if name in known], {}
     if isinstance(metrics, Mapping):
-        own = dict(metrics)
-        given: list[Any] = []
+        own = {name: function for name, function in metrics.items() if function is not None}
+        given: list[Any] = [name for name, function in metrics.items() if function is None]
     else:
         given = [metrics] if isinstance(metrics, str) or callable(metrics) else list(metrics)
         own = {getattr(f, "__name__", f"metric_{i}"): f for i, f in enumerate(given) if callable(f)}
