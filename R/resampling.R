@@ -1,6 +1,6 @@
 # Cross-validation and learning curves.
 
-#' Cross-validate a classifier
+#' Cross-validate a model
 #'
 #' `cross_validate()` deals the images out to folds, trains on all folds but one and tests on that
 #' one, for each in turn. Every image is tested once in each repeat, by a model that has not seen
@@ -30,10 +30,12 @@
 #' @param repeats How many times the data are dealt out anew.
 #' @param groups Images that belong together, such as those of one patient: a column of `data`, by
 #'   name or as a formula (`~patient`), or a vector. No group is on both sides of a fold.
-#' @param stratify Whether each fold has the same shares of the classes.
+#' @param stratify Whether each fold has the same shares of the classes, or of ten bins of a
+#'   numeric outcome.
 #' @param metrics Which metrics, such as `c("accuracy", "log_loss")`; by default all that are not of
 #'   one class, see [evaluate()][evaluate.image_classifier].
-#' @param model `"network"` for [image_classifier()], `"hog"` for the baseline [hog_classifier()].
+#' @param model `"network"` for [image_classifier()], or what its `family` asks for, `"hog"` for the
+#'   baseline [hog_classifier()].
 #' @param seed Of the folds, the same by default, so that two models are compared on the same
 #'   folds; `NULL` draws one with R's generator. Each fold's network has another seed, derived from
 #'   this one.
@@ -48,7 +50,8 @@
 #'   interval from `lower` to `upper`, its `method`, and `n`, the number of folds.
 #'
 #'   `augment()`: a tibble of the predictions, one row an image and repeat: `.row` in the data,
-#'   `repeat`, `fold`, `truth`, `.pred_class` and `.pred_<level>`.
+#'   `repeat`, `fold`, `truth`, `.pred_class` and `.pred_<level>`; of numbers `.pred`, of tags
+#'   `.pred_<tag>`.
 #' @references
 #' C. Nadeau, Y. Bengio: Inference for the generalization error, Machine Learning 52, 2003,
 #' \doi{10.1023/A:1024068626366}.
@@ -66,20 +69,16 @@ cross_validate <- function(x, ..., folds = 5, repeats = 1, groups = NULL, strati
                            metrics = NULL, model = c("network", "hog"), seed = 0, jobs = 1) {
   env <- rlang::current_env()
   call <- match.call()
-  model <- resampled_model(model, env)
-  given <- training_data(x, ..., known = resampled_settings(model))
+  model <- check_choice(model, c("network", "hog"), "model", env)
+  given <- training_data(x, ..., known = resampled_settings(model, ...))
   groups <- group_values(rlang::enquo(groups), rlang::enquos(...), x, env)
   sent <- resampling_payload(
     given, model, folds, repeats, groups, stratify, metrics, seed, jobs, env
   )
   answer <- do.call(call_bridge, c("cross_validate", sent, list(call = env)))
-  predictions <- table_from(answer$predictions)
-  prob <- startsWith(names(predictions), "prob_")
-  names(predictions)[prob] <- paste0(".pred_", text_from(answer$levels))
-  names(predictions)[match(c("row", "predicted"), names(predictions))] <- c(".row", ".pred_class")
   resampled(
     table_from(answer$folds), answer, call, "diglot_resamples",
-    predictions = predictions
+    predictions = table_from(answer$predictions)
   )
 }
 
@@ -115,11 +114,11 @@ learning_curve <- function(x, ..., sizes = c(0.1, 0.25, 0.5, 0.75, 1), folds = 5
                            model = c("network", "hog"), seed = 0, jobs = 1) {
   env <- rlang::current_env()
   call <- match.call()
-  model <- resampled_model(model, env)
+  model <- check_choice(model, c("network", "hog"), "model", env)
   if (!is.numeric(sizes) || length(sizes) == 0L || !all(is.finite(sizes))) {
     abort_diglot("`sizes` must be numbers: shares up to 1, or counts of images.", call = env)
   }
-  given <- training_data(x, ..., known = resampled_settings(model))
+  given <- training_data(x, ..., known = resampled_settings(model, ...))
   groups <- group_values(rlang::enquo(groups), rlang::enquos(...), x, env)
   sent <- resampling_payload(
     given, model, folds, repeats, groups, stratify, metrics, seed, jobs, env
@@ -134,13 +133,9 @@ learning_curve <- function(x, ..., sizes = c(0.1, 0.25, 0.5, 0.75, 1), folds = 5
 
 # ---- what is sent
 
-resampled_model <- function(model, call) {
-  check_choice(model, c("network", "hog"), "model", call)
-}
-
 # A fold's fit goes neither to a file nor to a function of R's, and has its seed from elsewhere.
-resampled_settings <- function(model) {
-  known <- if (model == "hog") c(hog_names(), "verbose") else setting_names()
+resampled_settings <- function(model, ...) {
+  known <- if (model == "hog") c(hog_names(), "verbose") else asked_settings("classifier", ...)
   setdiff(known, c("seed", "callbacks", "checkpoint", "checkpoint_every", "resume"))
 }
 
@@ -178,7 +173,13 @@ resampling_payload <- function(given, model, folds, repeats, groups, stratify, m
   seed <- seed %||% draw_seed()
   check_number(seed, "seed", call, "number")
   given$settings$seed <- 0
-  sent <- training_payload(given, call)
+  kind <- "classifier"
+  if (model == "network") {
+    asked <- kind_and_settings(kind, given, call)
+    given$settings <- asked$settings
+    model <- kind <- asked$kind
+  }
+  sent <- training_payload(given, call, kind)
   sent$settings$seed <- NULL
   if (!is.null(groups)) {
     groups <- label_payload(groups, "groups", call)

@@ -24,7 +24,7 @@ from sklearn.svm import LinearSVC
 import diglot
 from diglot import ImageClassifier, cross_validate, learning_curve
 from diglot.errors import DiglotError, InputError, InterruptedFitWarning
-from diglot.resampling import make_folds
+from diglot.resampling import make_folds, strata
 from diglot.resampling.learning_curve import growing, training_sizes
 from diglot.resampling.processes import _environment, threads_of
 from diglot.resampling.rows import packed, take
@@ -458,3 +458,39 @@ def test_ctrl_c_ends_all_processes_and_keeps_what_is_done():
     rest, _ = process.communicate(timeout=60)
     assert rest in [f"{done} InterruptedFitWarning\n" for done in (1, 2, 3)]
     assert process.returncode == 0
+
+
+# ---- other outcomes
+
+
+def test_numbers_and_tags_are_judged_by_their_own_tables(digits):
+    numbers = digits["label"].astype(float).to_numpy()
+    model = diglot.ImageRegressor("mlp", epochs=1)
+    found = cross_validate(model, digits, numbers, folds=3)
+    rows = found.predictions.query("fold == 2")
+    error = rows["truth"] - rows["predicted"]
+    assert found.folds["rmse"][1] == pytest.approx(np.sqrt((error**2).mean()))
+    assert found.folds["mae"][1] == pytest.approx(error.abs().mean())
+    folds = make_folds(240, folds=3, strata=strata(numbers, classes=False))
+    assert rows["row"].tolist() == folds[1].test.tolist()
+
+    tags = pd.DataFrame({"even": numbers % 2 == 0, "large": numbers > 5}).astype(int)
+    found = cross_validate(diglot.ImageTagger("mlp", epochs=1), digits, tags, folds=3)
+    rows = found.predictions.query("fold == 2")
+    wrong = rows[["predicted_even", "predicted_large"]].to_numpy() != tags.iloc[rows["row"]]
+    assert found.folds["hamming_loss"][1] == pytest.approx(wrong.to_numpy().mean())
+    lists = [[name for name in tags if row[name]] for _, row in tags.iterrows()]
+    again = cross_validate(diglot.ImageTagger("mlp", epochs=1), digits, lists, folds=3)
+    assert sorted(again.predictions.columns) == sorted(found.predictions.columns)
+
+
+def test_covariates_go_along(digits):
+    data = digits.assign(half=np.repeat(["a", "b"], 120), odd=digits["label"].astype(int) % 2)
+    model = network(covariates=["half", "odd"])
+    one, two = (
+        cross_validate(model, data, data["label"], folds=2, metrics="accuracy", jobs=jobs)
+        for jobs in (1, 2)
+    )
+    pd.testing.assert_frame_equal(one.predictions, two.predictions)
+    plain = cross_validate(network(), data, data["label"], folds=2, metrics="accuracy")
+    assert not plain.predictions.equals(one.predictions)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import diglot
-from diglot.bridge import plain, received
+from diglot.bridge import plain, predictor, received
 from diglot.bridge.answers import answered
 
 _COUNTS = ("folds", "repeats", "seed", "jobs")
@@ -17,44 +17,43 @@ _COUNTS = ("folds", "repeats", "seed", "jobs")
 @answered
 def cross_validate(
     images: Mapping[str, Any],
-    labels: Mapping[str, Any],
+    outcome: Mapping[str, Any],
     settings: Mapping[str, Any],
     weights: Any,
     options: Mapping[str, Any],
     progress: Any = False,
 ) -> dict[str, Any]:
-    """Cross-validate a classifier.
+    """Cross-validate a classifier, a regressor, a tagger or the baseline.
 
     Parameters
     ----------
-    images, labels, settings, weights, progress
-        As for `diglot.bridge.classifier.fit`.
+    images, outcome, settings, weights, progress
+        As for `diglot.bridge.predictor.fit`.
     options : mapping
-        ``model``, "network" or "hog"; ``groups``, as labels come, or None; what
+        ``model``, the kind of estimator; ``groups``, as labels come, or None; what
         `diglot.cross_validate` takes beside.
 
     Returns
     -------
     dict
-        The tables ``folds``, ``predictions`` (rows count from 1) and ``failures``; ``seed``,
-        ``jobs``, ``threads``; ``levels`` of the predictions, whose columns are in their order.
+        The tables ``folds``, ``predictions`` (rows count from 1, columns are named as R names
+        predictions) and ``failures``; ``seed``, ``jobs``, ``threads``.
     """
-    model, X, y, given = _received(images, labels, settings, weights, options, progress)
+    model, X, y, given = _received(images, outcome, settings, weights, options, progress)
     found = diglot.cross_validate(model, X, y, **given)
-    predictions = found.predictions.assign(row=found.predictions["row"] + 1)
-    levels = predictions["truth"].cat.categories
+    names = _names_in_r(found.predictions, received.levels(y))
+    predictions = found.predictions.assign(row=found.predictions["row"] + 1).rename(columns=names)
     return {
         **_about(found),
         "folds": plain.table(found.folds.astype({"seed": float})),
         "predictions": plain.table(predictions),
-        "levels": [plain.level_text(level) for level in levels],
     }
 
 
 @answered
 def learning_curve(
     images: Mapping[str, Any],
-    labels: Mapping[str, Any],
+    outcome: Mapping[str, Any],
     settings: Mapping[str, Any],
     weights: Any,
     options: Mapping[str, Any],
@@ -69,7 +68,7 @@ def learning_curve(
         ``table``, ``failures``, ``seed``, ``jobs``, ``threads``, and ``ratio``, which
         `summarise_curve` needs.
     """
-    model, X, y, given = _received(images, labels, settings, weights, options, progress)
+    model, X, y, given = _received(images, outcome, settings, weights, options, progress)
     # R's numbers are doubles: 1 is all images, not one.
     wanted = [float(v) if v <= 1 else received.whole(float(v)) for v in np.ravel(sizes).tolist()]
     found = diglot.learning_curve(model, X, y, sizes=wanted, **given)
@@ -103,16 +102,17 @@ def summarise_curve(
 
 def _received(
     images: Mapping[str, Any],
-    labels: Mapping[str, Any],
+    outcome: Mapping[str, Any],
     settings: Mapping[str, Any],
     weights: Any,
     options: Mapping[str, Any],
     progress: Any,
 ) -> tuple[Any, Any, Any, dict[str, Any]]:
     """Return an estimator, images, labels, and what else both functions take."""
-    y, given = received.labels(labels), dict(options)
-    kind = {"network": diglot.ImageClassifier, "hog": diglot.HogClassifier}[given.pop("model")]
-    model = kind(**received.settings(settings, list(y.categories)))
+    y, given = received.outcome(outcome), dict(options)
+    name = given.pop("model")
+    kind = diglot.HogClassifier if name == "hog" else predictor.estimator(name)
+    model = kind(**received.settings(settings, received.levels(y)))
     groups, metrics = given.pop("groups"), given.pop("metrics")
     return (
         model,
@@ -126,6 +126,14 @@ def _received(
             "verbose": received.listener(progress),
         },
     )
+
+
+def _names_in_r(predictions: Any, levels: list[Any]) -> dict[str, str]:
+    """Return R's names of the columns of predictions, by Python's."""
+    names = {"row": ".row", "predicted": ".pred_class" if levels else ".pred"}
+    names |= {f"prob_{level}": f".pred_{plain.level_text(level)}" for level in levels}
+    several = [name for name in predictions if name.startswith("predicted_")]
+    return names | {name: f".pred_{name.removeprefix('predicted_')}" for name in several}
 
 
 def _about(found: Any) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from diglot.resampling.tasks import (
     Task,
     as_objects,
     classes_of,
+    is_flat,
     metrics_of_the_whole,
     point_estimates,
 )
@@ -43,7 +44,8 @@ class Resamples:
         training), ``seed`` (of the model), then the metrics, missing where the fold failed.
     predictions : DataFrame
         One row a test image of a fold: ``row`` (from 0), ``repeat``, ``fold``, ``truth``,
-        ``predicted``, and ``prob_<class>`` for each class.
+        ``predicted``, and ``prob_<class>`` for each class. Several predictions an image, such as
+        tags, are ``predicted_<name>``, and ``truth`` is left out.
     failures : DataFrame
         ``repeat``, ``fold``, ``error``: folds that failed.
     seed : int
@@ -287,27 +289,14 @@ def _predictions(job: Job, done: Sequence[tuple[Task, Outcome]]) -> pd.DataFrame
     parts = []
     for task, outcome in done:
         place = {"row": task.test, "repeat": task.repeat, "fold": task.fold}
-        parts.append(pd.DataFrame({**place, **_columns(outcome.predictions)}))
+        parts.append(pd.DataFrame({**place, **outcome.predictions}))
     table = pd.concat(parts, ignore_index=True)
-    truth = np.asarray(job.y)
-    if truth.ndim == 1:
-        values = truth[table["row"].to_numpy()]
-        table.insert(3, "truth", _labels(values, job) if job.classes is not None else values)
+    if is_flat(getattr(job.y, "array", job.y)):
+        truth = np.asarray(job.y)[table["row"].to_numpy()]
+        table.insert(3, "truth", truth if job.classes is None else _labels(truth, job))
     if job.classes is not None:
         table["predicted"] = _labels(table["predicted"], job)
     return table
-
-
-def _columns(predictions: Any) -> dict[str, Any]:
-    """Return predictions as columns: several outcomes an image have one each."""
-    columns = {}
-    for name, values in predictions.items():
-        values = np.asarray(values)
-        if values.ndim == 2:
-            columns |= {f"{name}_{j + 1}": values[:, j] for j in range(values.shape[1])}
-        else:
-            columns[name] = values
-    return columns
 
 
 def _labels(values: Any, job: Job) -> pd.Categorical:

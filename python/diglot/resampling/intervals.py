@@ -23,11 +23,18 @@ _SHARES = (
     "top_5_accuracy",
     "roc_auc",
     "expected_calibration_error",
+    "subset_accuracy",
+    "hamming_loss",
+    "micro_f1",
+    "mean_average_precision",
 )
 _WITHIN = {
     **dict.fromkeys(_SHARES, (0.0, 1.0)),
     **dict.fromkeys(("kappa", "weighted_kappa"), (-1.0, 1.0)),
-    **dict.fromkeys(("log_loss", "brier", "rmse", "mae"), (0.0, np.inf)),
+    "r_squared": (-np.inf, 1.0),
+    **dict.fromkeys(
+        ("log_loss", "brier", "rmse", "mae", "deviance", "pinball_loss"), (0.0, np.inf)
+    ),
 }
 
 

@@ -155,7 +155,7 @@ def judge(model: Any, job: Job, rows: np.ndarray) -> tuple[dict[str, float], dic
     X, y = take(job.X, rows), take(job.y, rows)
     if job.classes is None:
         quick = {"resamples": 0} if "resamples" in signature(model.evaluate).parameters else {}
-        table, predictions = model.evaluate(X, y, **quick), {"predicted": model.predict(X)}
+        table, predictions = model.evaluate(X, y, **quick), predictions_of(model.predict(X))
     else:
         probabilities = _probabilities(model, X, job.classes)
         if probabilities is None:
@@ -169,6 +169,21 @@ def judge(model: Any, job: Job, rows: np.ndarray) -> tuple[dict[str, float], dic
             named = zip(job.classes, probabilities.T, strict=True)
             predictions |= {f"prob_{c}": p for c, p in named}
     return metrics_of_the_whole(table, job.metrics), predictions
+
+
+def predictions_of(predicted: Any) -> dict[str, np.ndarray]:
+    """Return predictions as columns: several an image, such as tags, have one each.
+
+    Examples
+    --------
+    >>> list(predictions_of(np.zeros(2))), list(predictions_of(np.zeros((2, 2))))
+    (['predicted'], ['predicted_1', 'predicted_2'])
+    """
+    values = np.asarray(predicted)
+    if values.ndim == 1:
+        return {"predicted": values}
+    names = getattr(predicted, "columns", range(1, values.shape[1] + 1))
+    return {f"predicted_{name}": column for name, column in zip(names, values.T, strict=True)}
 
 
 def point_estimates(
@@ -218,7 +233,7 @@ def classes_of(model: Any, y: Any) -> list[Any] | None:
     import pandas as pd
 
     values = getattr(y, "array", y)
-    if is_classifier(model) and (isinstance(values, pd.Categorical) or np.ndim(values) == 1):
+    if is_classifier(model) and (isinstance(values, pd.Categorical) or is_flat(values)):
         if isinstance(values, pd.Categorical):
             return values.remove_unused_categories().categories.tolist()
         missing = np.flatnonzero(pd.isna(np.asarray(values, object)))
@@ -231,6 +246,20 @@ def classes_of(model: Any, y: Any) -> list[Any] | None:
             "resampling needs one or the other"
         )
     return None
+
+
+def is_flat(values: Any) -> bool:
+    """Whether there is one outcome an image, not a list or row of several.
+
+    Examples
+    --------
+    >>> is_flat(["a", "b"]), is_flat([["a"], ["a", "b"]]), is_flat(np.eye(2))
+    (True, False, False)
+    """
+    try:
+        return np.ndim(values) == 1
+    except ValueError:
+        return False
 
 
 def as_objects(labels: Sequence[Any]) -> np.ndarray:
