@@ -249,6 +249,16 @@ def listener(progress: Any) -> Any:
     return functools.partial(_ask, progress) if callable(progress) else progress
 
 
+def measured(function: Callable[..., Any], event: Mapping[str, Any]) -> float:
+    """Return the number that an R function gives."""
+    answer = _ask(function, event)
+    if answer == "failed":
+        raise CallbackError
+    if answer == "interrupted":
+        raise KeyboardInterrupt
+    return float(answer)
+
+
 def callback(function: Callable[[dict[str, Any]], Any]) -> Callable[..., Any]:
     """Wrap the one R function that stands for all of R's callbacks."""
 
