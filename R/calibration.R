@@ -62,19 +62,20 @@ calibrate.image_classifier <- function(object, data, y = NULL,
   )
 }
 
-#' Let a classifier answer with sets of classes
+#' Let a fit answer with sets of classes, or with intervals
 #'
 #' `conformalize()` learns from images that were neither in the training nor in the calibration how
-#' large a set of classes must be to hold the true one as often as is asked for.
-#' [predict()][predict.image_classifier] with `type = "set"` then gives such sets, for any coverage;
-#' `coverage()` counts on labelled images how often they do hold it.
+#' large a set of classes must be to hold the true one as often as is asked for, or how wide an
+#' interval to hold the true number. [predict()][predict.image_classifier] with `type = "set"`, for
+#' [numbers][predict.image_regressor] with `type = "interval"`, then gives such answers, for any
+#' coverage; `coverage()` counts how often they do hold the truth.
 #'
 #' @section What is promised:
 #' If the images to come are like those that the sets were learned from, the true class is in its
 #' set with at least the probability `coverage`, whatever the network and however few the images:
-#' with few images sets are larger. The promise is for images on average, not for each kind of
-#' image; with `class_conditional = TRUE` it is for each class. It is not for images of another
-#' source.
+#' with few images sets are larger. So is the true number in its interval. The promise is for images
+#' on average, not for each kind of image; with `class_conditional = TRUE` it is for each class. It
+#' is not for images of another source.
 #'
 #' If sets may be empty (`allow_empty = TRUE`), the coverage is not more than the stated one either,
 #' but for one in the number of images. By default an empty set gets the most probable class: where
@@ -92,6 +93,10 @@ calibrate.image_classifier <- function(object, data, y = NULL,
 #' be. It is derived from the fit's seed and the image itself, so that an image always has the same
 #' set. `randomized = FALSE` does without.
 #'
+#' The intervals of numbers are of one width around a mean or a rate. Of a fit that learned several
+#' quantiles, the interval between the lowest and the highest is widened or narrowed, all by as
+#' much.
+#'
 #' @inheritParams calibrate
 #' @param method How to score classes, see below.
 #' @param class_conditional Whether the coverage shall hold for each class. That takes more images,
@@ -103,14 +108,16 @@ calibrate.image_classifier <- function(object, data, y = NULL,
 #' @return `conformalize()`: a fit. `coverage()`: a tibble with one row for each coverage asked for
 #'   and, below it, one for each class: `coverage`, `class` (missing for the whole), `estimate` (how
 #'   often the set holds the true class), `lower`, `upper` and `method` of its interval, `n` (the
-#'   number of images) and `mean_size` (classes in a set). It has the class `diglot_coverage`, so
-#'   that `autoplot()` draws it.
+#'   number of images) and `mean_size` (classes in a set, or the width of an interval). It has the
+#'   class `diglot_coverage`, so that `autoplot()` draws it.
 #' @references
 #' Y. Romano, M. Sesia, E. Candès: Classification with valid and adaptive coverage, NeurIPS 2020
 #' (`"aps"`). A. Angelopoulos and others: Uncertainty sets for image classifiers using conformal
 #' prediction, ICLR 2021 (`"raps"`). M. Sadinle, J. Lei, L. Wasserman: Least ambiguous set-valued
 #' classifiers with bounded error levels, JASA 114, 2019 (`"lac"`). V. Vovk: Conditional validity of
-#' inductive conformal predictors, ACML 2012 (`class_conditional`).
+#' inductive conformal predictors, ACML 2012 (`class_conditional`). J. Lei and others:
+#' Distribution-free predictive inference for regression, JASA 113, 2018, and Y. Romano,
+#' E. Patterson, E. Candès: Conformalized quantile regression, NeurIPS 2019 (numbers).
 #' @seealso [calibrate()], which goes before.
 #' @export
 #' @examplesIf diglot_available()
@@ -169,7 +176,7 @@ coverage.default <- function(object, ...) {
 
 #' @rdname conformalize
 #' @param newdata Images, as for [predict()][predict.image_classifier], with their labels.
-#' @param truth The labels, where `newdata` does not hold them.
+#' @param truth The labels or numbers, where `newdata` does not hold them.
 #' @param coverage The coverages to ask for, between 0 and 1.
 #' @param level Of the intervals.
 #' @export
@@ -177,7 +184,7 @@ coverage.image_classifier <- function(object, newdata, truth = NULL, coverage = 
                                       level = 0.95, ...) {
   rlang::check_dots_empty()
   env <- rlang::current_env()
-  check_says_sets(object, env)
+  check_conformal(object, env)
   for (stated in coverage) {
     check_share(stated, "coverage", env)
   }
@@ -191,9 +198,13 @@ coverage.image_classifier <- function(object, newdata, truth = NULL, coverage = 
   table
 }
 
+#' @rdname conformalize
+#' @export
+coverage.image_regressor <- coverage.image_classifier
+
 # The columns of predict(type = "set").
 set_columns <- function(object, newdata, coverage, call) {
-  check_says_sets(object, call)
+  check_conformal(object, call)
   check_share(coverage, "coverage", call)
   set_table(
     object, level_matrix("predict_set", logical(), object, newdata, coverage, call = call)
@@ -209,11 +220,11 @@ set_table <- function(object, inside) {
   tibble::tibble(.pred_set = sets, .set_size = as.integer(rowSums(inside)))
 }
 
-check_says_sets <- function(object, call) {
-  if (!"sets" %in% names(object$certainty)) {
+check_conformal <- function(object, call) {
+  if (!any(c("sets", "intervals") %in% names(object$certainty))) {
     abort_diglot(
       paste(
-        "The fit has not learned to answer with sets: call conformalize() first, with images that",
+        "The fit has not learned what to answer with: call conformalize() first, with images that",
         "were not in the training."
       ),
       call = call

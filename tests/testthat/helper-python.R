@@ -106,6 +106,14 @@ noisy <- function(n = 60L) {
   data
 }
 
+# Numbers that the images half tell.
+measured <- function(n = 60L) {
+  data <- planted_tibble(n)
+  data$size <- 3 * (data$label == "ten") + sin(seq_len(n) * 12.9898)
+  data["label"] <- NULL
+  data
+}
+
 conformalized_fit <- function() {
   fit <- small_fit()
   if (is.null(shared$conformalized)) {

@@ -252,3 +252,39 @@ test_that("stated coverage holds on digits, over random splits", {
   sd <- sqrt(mean * (1 - mean) * (tests + learn + 1) / (tests * (learn + 2)))
   expect_lt(abs(mean(held) - mean), 3.5 * sd / sqrt(splits))
 })
+
+test_that("intervals hold numbers, and are counted", {
+  skip_if_no_diglot()
+  for (settings in list(list(), list(family = "quantile", quantiles = c(0.1, 0.5, 0.9)))) {
+    fit <- rlang::inject(image_regressor(
+      size ~ image, measured(),
+      network = "mlp", epochs = 3, learning_rate = 0.002, batch_size = 8, seed = 1, !!!settings
+    ))
+    frame <- measured()
+    new <- conformalize(fit, frame)
+    expect_s3_class(new, "image_regressor")
+    expect_error(predict(fit, frame, type = "interval"), "conformalize", class = "diglot_error")
+    expect_identical(fingerprint(new), fingerprint(fit))
+    found <- predict(new, frame, type = "interval", coverage = 0.8)
+    expect_named(found, c(".pred", ".pred_lower", ".pred_upper"))
+    expect_equal(found$.pred, predict(fit, frame)$.pred)
+    ends <- if (length(settings) == 0L) {
+      list(found$.pred, found$.pred)
+    } else {
+      unname(as.list(predict(fit, frame, type = "quantile")[c(".pred_0.1", ".pred_0.9")]))
+    }
+    margin <- sort(pmax(ends[[1L]] - frame$size, frame$size - ends[[2L]]))[ceiling(61 * 0.8)]
+    expect_equal(found$.pred_lower, ends[[1L]] - margin, tolerance = 1e-5)
+    expect_equal(found$.pred_upper, ends[[2L]] + margin, tolerance = 1e-5)
+    table <- coverage(new, frame, coverage = 0.8)
+    held <- found$.pred_lower <= frame$size & frame$size <= found$.pred_upper
+    expect_s3_class(table, "diglot_coverage")
+    expect_identical(nrow(table), 1L)
+    expect_equal(table$estimate, mean(held))
+    expect_equal(table$mean_size, mean(found$.pred_upper - found$.pred_lower))
+    expect_match(new$certainty[["intervals"]], "60 images")
+    rds <- withr::local_tempfile(fileext = ".rds")
+    saveRDS(new, rds)
+    expect_identical(predict(readRDS(rds), frame, type = "interval", coverage = 0.8), found)
+  }
+})
