@@ -163,7 +163,7 @@ conformalize.image_regressor <- function(object, data, y = NULL, ...) {
   given <- test_payload(object, data, y, env, what = "data", labels = "y", purpose = "learn from")
   refitted(
     object,
-    call_bridge("conformalize_numbers", object$model, given$images, given$codes, call = env)
+    call_bridge("conformalize", object$model, given$images, given$codes, list(), call = env)
   )
 }
 

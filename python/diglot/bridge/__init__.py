@@ -29,7 +29,6 @@ from diglot.bridge.explanation import explain, nearest_images, worst_errors
 from diglot.bridge.models import describe, load, revive, summary
 from diglot.bridge.predictor import (
     coefficients,
-    conformalize_numbers,
     defaults,
     embed,
     evaluate,
@@ -61,7 +60,6 @@ __all__ = [
     "coefficients",
     "compare_models",
     "conformalize",
-    "conformalize_numbers",
     "coverage",
     "cross_validate",
     "defaults",

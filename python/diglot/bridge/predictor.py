@@ -174,7 +174,10 @@ def evaluate(
 ) -> dict[str, Any]:
     """Return the metrics with their intervals."""
     chosen = received.judging(options)
-    return plain.table(model.evaluate(received.images(images), known(model, given), **chosen))
+    table = model.evaluate(received.images(images), known(model, given), **chosen)
+    # TRUE is what Python spells True.
+    spelt = {str(label): plain.level_text(label) for label in getattr(model, "classes_", [])}
+    return plain.table(table.replace({"class": spelt}))
 
 
 @answered
@@ -241,11 +244,3 @@ def tune_thresholds(data: bytes, images: Mapping[str, Any], given: Any) -> dict[
 def defaults(kind: str = "classifier") -> dict[str, Any]:
     """Return the settings of an estimator and their defaults, which R's must equal."""
     return fitted.defaults(estimator(kind).__init__)
-
-
-@answered
-def conformalize_numbers(data: bytes, images: Mapping[str, Any], given: Any) -> dict[str, Any]:
-    """Let a regressor learn to say intervals; answers as `fit` does."""
-    model = diglot.loads(bytes(data))
-    model.conformalize(received.images(images), known(model, given))
-    return _trained(model)
