@@ -105,3 +105,4 @@ def test_a_classifier_judges_itself_by_groups(models: list[ImageClassifier]) -> 
         )
     )
     np.testing.assert_array_equal(crossed["lower"], expected["lower"])
+    assert set(crossed["class"].dropna()) == {"TRUE", "FALSE"}
