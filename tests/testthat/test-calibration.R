@@ -288,3 +288,24 @@ test_that("intervals hold numbers, and are counted", {
     expect_identical(predict(readRDS(rds), frame, type = "interval", coverage = 0.8), found)
   }
 })
+
+test_that("Python gives the same images the same sets", {
+  skip_if_no_diglot()
+  digits <- example_images("digits")
+  fit <- image_classifier(
+    label ~ image, digits[1:300, ],
+    network = "mlp", epochs = 2, batch_size = 16, seed = 1
+  )
+  fit <- conformalize(calibrate(fit, digits[301:500, ]), digits[501:700, ])
+  file <- withr::local_tempfile(fileext = ".safetensors")
+  save_model(fit, file)
+  told <- python_says(c(
+    "import diglot",
+    sprintf("model = diglot.load(r'%s').set_params(verbose=False)", file),
+    "X = diglot.example_images('digits')[['image']][700:1000]",
+    "print(*model.predict_set(X, 0.9).sum(axis=1))"
+  ))
+  sizes <- predict(fit, digits[701:1000, ], type = "set", coverage = 0.9)$.set_size
+  expect_identical(as.integer(strsplit(told, " ")[[1L]]), sizes)
+  expect_gt(length(unique(sizes)), 1L)
+})
