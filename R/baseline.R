@@ -201,6 +201,18 @@ embed.hog_classifier <- function(object, ...) no_network("embed", rlang::current
 calibrate.hog_classifier <- function(object, ...) no_network("calibrate", rlang::current_env())
 
 #' @export
+explain.hog_classifier <- function(x, ...) no_network("explain", rlang::current_env())
+
+#' @export
+coef.hog_classifier <- function(object, ...) no_network("coef", rlang::current_env())
+
+#' @export
+predict.hog_classifier <- function(object, newdata, type = c("class", "prob"), ...) {
+  check_type(type, c("class", "prob"), rlang::current_env())
+  NextMethod()
+}
+
+#' @export
 conformalize.hog_classifier <- function(object, ...) {
   no_network("conformalize", rlang::current_env())
 }

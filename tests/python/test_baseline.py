@@ -75,7 +75,7 @@ def test_the_regression_is_scikit_learns(digits, classes):
         for mine, held in splitter.split(X, y):
             p[held] = pipeline(C).fit(X[mine], y[mine]).predict_proba(X[held])
         assert loss == pytest.approx(log_loss(y, p), rel=1e-3), C
-    assert model.C_ == model.path_["C"][model.path_["log_loss"].idxmin()]
+    assert model.path_["C"][model.path_["log_loss"].idxmin()] == model.C_
     expected = pipeline(model.C_).fit(X, y)
     np.testing.assert_allclose(
         model.predict_proba(test), expected.predict_proba(scikit_features(test)), atol=5e-4
@@ -87,7 +87,7 @@ def test_the_search_ends_once_a_weaker_penalty_does_worse(fitted):
     losses = fitted.path_["log_loss"].tolist()
     assert losses[:-1] == sorted(losses[:-1], reverse=True)
     assert losses[-1] > losses[-2] == min(losses)
-    assert fitted.C_ == fitted.path_["C"].iloc[-2]
+    assert fitted.path_["C"].iloc[-2] == fitted.C_
 
 
 def test_weights_count_as_repeated_rows(digits):

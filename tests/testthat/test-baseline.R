@@ -99,10 +99,11 @@ test_that("what needs a network says so", {
   for (call in list(
     function() update(fit, data), function() fine_tune(fit, label ~ image, data),
     function() embed(fit, data), function() calibrate(fit, data),
-    function() conformalize(fit, data)
+    function() conformalize(fit, data), function() explain(fit, data), function() coef(fit)
   )) {
     expect_error(call(), "no network", class = "diglot_error_input")
   }
+  expect_error(predict(fit, data, type = "set"), "prob", class = "diglot_error_input")
   expect_error(
     hog_classifier(label ~ image, data, epochs = 3), "epochs",
     class = "diglot_error_input"

@@ -13,7 +13,8 @@ from diglot.bridge.setup import versions_of_core
 def trained(model: Any, about: dict[str, Any]) -> dict[str, Any]:
     """Return a live model and what is known of it, as R's fits are made from."""
     # An R function outlives its call no longer than R wants: the model must not keep it.
-    model.set_params(callbacks=None, verbose=False)
+    if "callbacks" in model.get_params(deep=False):
+        model.set_params(callbacks=None, verbose=False)
     return {"model": model, "description": about}
 
 

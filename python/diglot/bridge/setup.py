@@ -29,13 +29,13 @@ def has_engine() -> bool:
     return find_spec("mxnet") is not None
 
 
-def versions_of_core() -> dict[str, str]:
-    """Return the versions of what computed a fit."""
+def versions_of_core(*packages: str) -> dict[str, str]:
+    """Return the versions of what computed a fit; MXNet and NumPy by default."""
     import platform
     from importlib import metadata
 
     found = {"diglot": diglot.__version__, "Python": platform.python_version()}
-    for name in ("mxnet", "numpy"):
+    for name in packages or ("mxnet", "numpy"):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:  # a build of another name, such as mxnet-cu117
