@@ -9,17 +9,18 @@
 #' the log-odds of a higher class; of each tag's log-odds; of the mean, of the log-rate of counts,
 #' or of each quantile.
 #'
-#' They are those of the last layer, which sees the image's features, too, and decays its weights a
-#' little. Features fit the images that they were learned from too well, which makes log-odds, and
-#' coefficients with them, too large: with other images in `data` they are right. Intervals are the
-#' percentile bootstrap's: the last layer is trained anew on resampled images, their features as they
-#' are; that the network itself would differ is not in them.
+#' `coef()` gives those of the network's last layer, as training left them. On `data`, the outcome is
+#' modelled by what the network says of the image alone, whose slope is estimated, too, and by the
+#' covariates: estimates are those of the largest likelihood, intervals the bootstrap's percentiles.
+#' The network itself is held fixed: that it would differ is not in the intervals. Images that it has
+#' learned from it fits too well, which makes log-odds, and coefficients with them, too large: other
+#' images are right.
 #'
 #' @param object A fit with covariates, see [image_classifier()].
 #' @param parm Which coefficients: names or numbers of rows.
 #' @param level Of the intervals.
-#' @param data Images with their covariates and outcomes to train the last layer on anew: best images
-#'   that the network has not learned from.
+#' @param data Images with their covariates and outcomes to estimate on: best images that the network
+#'   has not learned from.
 #' @param y The outcomes, where `data` does not hold them.
 #' @param groups Which images belong together, such as those of one patient: a vector, one entry an
 #'   image. They are drawn together.
@@ -66,7 +67,9 @@ confint.image_classifier <- function(object, parm, level = 0.95, data, y = NULL,
                                      resamples = 200, seed = 0, ...) {
   rlang::check_dots_empty()
   env <- rlang::current_env()
-  check_newdata(missing(data), env, "train the last layer on anew, as `data`,")
+  if (missing(data)) {
+    abort_diglot("`data` is missing: images with covariates and outcomes.", call = env)
+  }
   table <- coefficients_of(object, data, y, groups, level, resamples, seed, call = env)
   several <- length(unique(table$class)) > 1L
   rows <- if (several) paste(table$class, table$term, sep = ":") else table$term
@@ -121,14 +124,14 @@ tidy_coefficients <- function(x, data, y, conf.int, conf.level, groups, resample
   if (conf.int && is.null(data)) {
     abort_diglot(
       paste(
-        "Intervals need `data`: images with covariates and outcomes to train the last layer on",
-        "anew, best ones that the network has not learned from."
+        "Intervals need `data`: images with covariates and outcomes, best ones that the network has",
+        "not learned from."
       ),
       call = call
     )
   }
   table <- coefficients_of(
-    x, if (conf.int) data, y, groups, conf.level, resamples, seed,
+    x, data, y, groups, conf.level, resamples, seed,
     call = call
   )
   found <- table[c("term", "class", "estimate")]

@@ -17,8 +17,8 @@ generics::tidy
 #' @param x A fit, see [image_classifier()].
 #' @param type `"history"` of the training, or `"coefficients"` of covariates, see
 #'   [coef()][coef.image_classifier].
-#' @param data,y For intervals of coefficients: images with covariates and outcomes, best ones that
-#'   the network has not learned from.
+#' @param data,y To estimate coefficients on, with intervals: images with covariates and outcomes,
+#'   best ones that the network has not learned from.
 #' @param conf.int Whether coefficients have intervals; where there are `data` by default.
 #' @param conf.level,groups,resamples,seed As `level` and so on of
 #'   [confint()][confint.image_classifier].

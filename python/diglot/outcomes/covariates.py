@@ -11,6 +11,7 @@ import pandas as pd
 
 from diglot.errors import InputError, ModelFileError
 from diglot.outcomes.contrasts import contrast_matrix
+from diglot.outcomes.moments import moments
 
 _MOST_COLUMNS = 10_000
 
@@ -98,7 +99,7 @@ class Design:
             Of factors: "treatment", "sum", "helmert", "poly", or a matrix, one row a level. By
             default "poly" where the order of categories means something, else "treatment".
         weights : array of shape (n,), optional
-            Rows of weight 0 do not count.
+            How much each row counts.
 
         Raises
         ------
@@ -112,8 +113,9 @@ class Design:
             raise InputError(f"contrasts names {next(iter(given))!r}, which is no covariate")
         start = cls(variables, np.zeros(0), np.ones(0))
         matrix, terms = start.model_matrix(table), start.terms
-        counted = matrix if weights is None else matrix[np.asarray(weights) > 0]
-        centre, scale = counted.mean(axis=0), counted.std(axis=0)
+        weights = np.ones(len(matrix)) if weights is None else np.asarray(weights, np.float64)
+        counted = matrix[weights > 0]
+        centre, scale = moments(matrix, weights)
         same = np.flatnonzero(~(scale > 1e-12 * np.maximum(1, np.abs(centre))))
         if len(same):
             raise InputError(
@@ -121,7 +123,8 @@ class Design:
                 "from; leave it out"
             )
         if len(counted) > len(terms):
-            rank = np.linalg.matrix_rank((counted - centre) / scale)
+            tolerance = 1e-7 * np.sqrt(len(counted))  # lm()'s
+            rank = np.linalg.matrix_rank((counted - centre) / scale, tolerance)
             if rank < len(terms):
                 raise InputError(
                     f"the covariates {', '.join(terms)} depend on each other: the model matrix has "
@@ -222,7 +225,9 @@ def _variable(name: str, column: pd.Series, contrasts: Any) -> Variable:
         return Variable(name)
     _refuse_missing(name, column.isna().to_numpy())
     if factor:
-        values = column.cat.categories
+        # as lm() does: of a level that does not occur nothing can be learned
+        named = contrasts is None or isinstance(contrasts, str)
+        values = (column.cat.remove_unused_categories() if named else column).cat.categories
         levels, ordered = [_text(value) for value in values], bool(column.cat.ordered)
     else:
         levels, ordered = sorted({_text(value) for value in column}), False

@@ -12,6 +12,7 @@ import pandas as pd
 from diglot.builder import Builder, Tensor
 from diglot.errors import InputError, ModelFileError
 from diglot.graph import Graph
+from diglot.outcomes.moments import moments
 
 FAMILIES = ("gaussian", "poisson", "quantile")
 
@@ -54,10 +55,9 @@ class Numbers:
         InputError
             If they cannot be of the family.
         """
-        mean = float(np.average(values, weights=weights))
+        mean, scale = (float(each[0]) for each in moments(values[:, None], weights))
         if family == "poisson":
             return cls(family, 0.0, mean)
-        scale = float(np.sqrt(np.average((values - mean) ** 2, weights=weights)))
         return cls(family, mean, scale, tuple(quantiles) if family == "quantile" else ())
 
     @property

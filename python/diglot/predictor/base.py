@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -35,10 +34,10 @@ from diglot.images import ImageSet, as_images
 from diglot.networks import resolve
 from diglot.outcomes import Design, Outcome, bare, with_covariates
 from diglot.predictor.coefficients import (
+    Refit,
     bootstrap_coefficients,
     coefficient_table,
     group_codes,
-    unmerged,
 )
 from diglot.predictor.explained import Explained
 from diglot.predictor.fitting import Fit, run_fit, try_rates
@@ -567,8 +566,8 @@ class ImagePredictor(Explained, NetworkEstimator):
         Parameters
         ----------
         X, y : images with covariates, and outcomes, optional
-            Data to train the last layer on anew, for intervals: best images that the network has
-            not learned from.
+            Data to estimate them on, with intervals: best images that the network has not learned
+            from.
         groups : sequence of n labels, optional
             Which images belong together, such as those of one patient: they are drawn together.
         level : float
@@ -593,12 +592,12 @@ class ImagePredictor(Explained, NetworkEstimator):
 
         Notes
         -----
-        Coefficients are those of the last layer, which sees the image's features, too, and decays
-        its weights a little: they say what a covariate adds to what the network has seen in the
-        image. Features fit the images that they were learned from too well, which makes
-        log-odds, and coefficients with them, too large: with other images they are right.
-        Intervals are the percentile bootstrap's: the last layer is trained anew on resampled
-        images, their features as they are; that the network itself would differ is not in them.
+        Without data they are those of the network's last layer, as training left them. With data,
+        the outcome is modelled by what the network says of the image alone, whose slope is
+        estimated, too, and by the covariates: the maximum of the likelihood, and percentiles of
+        the bootstrap. The network itself is held fixed: that it would differ is not in the
+        intervals. Images that it has learned from it fits too well, which makes log-odds, and
+        coefficients with them, too large.
         """
         check_is_fitted(self)
         if self.design_ is None:
@@ -607,24 +606,29 @@ class ImagePredictor(Explained, NetworkEstimator):
         if X is None:
             return table
         number("level", level, lambda v: 0 < v < 1, "between 0 and 1")
-        trial = copy(self).set_params(validation=None, patience=None)
-        seen = trial._observed(X, y, None, self.outcome_)
+        resamples = whole("resamples", resamples, 2)
+        seen = self._observed(X, y, None, self.outcome_)
         codes = group_codes(groups, len(seen.values))
-        epochs = epochs_of(self.epochs)
-        session = _Session(
-            epochs[-1] if isinstance(epochs, tuple) else epochs, "head", schedule=self.schedule
+        alone = bare(self.network_)
+        check_channels(seen.images, alone.input)
+        executor = self._kept("image alone", partial(open_executor, alone))
+        with self._prepared(seen.images, alone) as ready:
+            scores = score(executor, ready, score_batch(alone), self.threads)
+        estimate, lower, upper = bootstrap_coefficients(
+            Refit(
+                scores.astype(np.float64),
+                seen.covariates.astype(np.float64),
+                seen.outcome.targets(seen.values).astype(np.float64),
+                seen.outcome,
+            ),
+            self.design_,
+            codes,
+            level=level,
+            resamples=resamples,
+            seed=seed,
+            reporter=reporter(self.verbose),
         )
-        with trial._fit_of(self.network_, seen, None, self.seed_, session) as fit:
-            estimate, lower, upper = bootstrap_coefficients(
-                unmerged(fit, seen),
-                self.design_,
-                codes,
-                level=level,
-                resamples=whole("resamples", resamples, 2),
-                seed=seed,
-                reporter=reporter(self.verbose),
-            )
-        method = "bootstrap of the last layer" + ("" if codes is None else ", by group")
+        method = "bootstrap percentile" if codes is None else "cluster bootstrap percentile"
         n = len(seen.values)
         return table.assign(estimate=estimate, lower=lower, upper=upper, method=method, n=n)
 

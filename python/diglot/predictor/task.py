@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -82,10 +82,6 @@ class PredictionTask:
         self._held = None
         if validation is not None:
             self._held = Feed(validation.images, validation.places, **given)
-
-    def reweight(self, weights: np.ndarray) -> None:
-        """Let each row count differently; features stay computed."""
-        self._train = replace(self._train, weights=weights)
 
     def compute_features(
         self, views: int, memory_limit: int | None = None, reporter: Reporter | None = None
