@@ -12,7 +12,7 @@
 #' - Areas under ROC curves: DeLong's test, as `roc.test()` of the package pROC; with groups
 #'   Obuchowski's extension of it.
 #' - All else, and with groups all but areas: the paired bootstrap. Each sample holds the same
-#'   images (or groups) for both models. The interval are the percentiles of the differences; the
+#'   images (or groups) for both models. The interval is that of the differences' percentiles; the
 #'   p-value belongs to the widest such interval that just leaves out 0.
 #'
 #' The p-values are not adjusted for looking at several metrics: choose before you look, or see

@@ -50,15 +50,6 @@ _USUAL = (
     "roc_auc",
     _ECE,
 )
-_MORE = (
-    "macro_specificity",
-    "macro_precision",
-    "weighted_precision",
-    "weighted_f1",
-    "weighted_kappa",
-    "mean_rank_error",
-    _TOP,
-)
 
 
 def compare_models(
@@ -228,7 +219,7 @@ def compare_predictions(
     score and rank error by the normal interval and test of the mean of paired differences;
     areas under ROC curves by DeLong's test, or Obuchowski's extension of it to groups; all else,
     and with groups all but areas, by the paired bootstrap: each sample holds the same images for
-    both models. Its interval are the percentiles of the differences; the p-value belongs to the
+    both models. Its interval is that of the differences' percentiles; the p-value belongs to the
     widest such interval that just leaves out 0 (Davison and Hinkley, section 5.2), and is at
     least 2 / (resamples + 1). The p-values are not adjusted for looking at several metrics.
 
@@ -380,7 +371,7 @@ class _Pair:
         groups, actual = self.draws.groups, self.sides[0].actual
         if self.sides[0].p.shape[1] == 2:
             both = [placements(actual == 1, side.p[:, 1], groups) for side in self.sides]
-            error = np.sqrt(max(0.0, both[0].minus(both[1]).variance))
+            error = np.sqrt(both[0].minus(both[1]).variance)
             what = "paired"
         else:
             both = [macro_area(actual, side.p) for side in self.sides]

@@ -129,7 +129,9 @@ class Placements:
         ]
         both = int((occurs[0] | occurs[1]).sum())
         cross = both / (both - 1) * (sums[0] * sums[1]).sum() if both > 1 else np.nan
-        return _spread(sums[0], occurs[0].sum()) + _spread(sums[1], occurs[1].sum()) + 2 * cross
+        within = _spread(sums[0], occurs[0].sum()) + _spread(sums[1], occurs[1].sum())
+        # Of few groups the estimate may fall below 0. NumPy's maximum keeps a missing one missing.
+        return float(np.maximum(0.0, within + 2 * cross))
 
     def minus(self, other: Placements) -> Placements:
         """Return the difference from the placements of another score of the same images."""
