@@ -542,6 +542,24 @@ def test_python_that_embeds_r_ends_cleanly():
     assert not os.path.exists(out.strip())  # R has tidied up behind itself
 
 
+def test_nothing_of_r_is_left_to_run_when_python_is_gone():
+    """A thread that reticulate starts would call the interpreter that is no more."""
+    code = """
+    import ctypes, sys
+    import diglot
+    diglot.r.start()
+    process = ctypes.CDLL(None)
+    # the process sleeps for as many seconds as its exit status says, after Python has ended
+    assert process.on_exit(ctypes.cast(process.sleep, ctypes.c_void_p), None) == 0
+    sys.exit(2)
+    """
+    if not sys.platform.startswith("linux"):
+        pytest.skip("only Linux has on_exit()")
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stderr) == (2, "")
+
+
 def test_python_that_embeds_r_that_calls_back_into_the_same_python():
     in_python(f"""{FITS}
 import os
@@ -549,6 +567,8 @@ fit = diglot.r.fit(model)
 prob = diglot.r.to_python(diglot.r.call("stats::predict", fit, digits, type="prob"))
 np.testing.assert_allclose(prob, model.predict_proba(digits[["image"]]), atol=1e-12)
 assert diglot.r.evaluate("reticulate::import('os')$getpid()")[0] == os.getpid()
+x = np.random.default_rng(1).random((300, 200))  # with MXNet's algebra loaded before R's
+np.testing.assert_allclose(diglot.r.to_python(diglot.r.call("crossprod", x)), x.T @ x)
 diglot.r.evaluate('''{COLLECT}''')
 """)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from diglot.r.convert import to_python, to_r
     from diglot.r.fits import fit, frame, model, plot, summary
     from diglot.r.functions import augmentation, callback, metric
-    from diglot.r.jupyter import converter, load_ipython_extension
+    from diglot.r.jupyter import converter
     from diglot.r.session import call, evaluate, start
 
 __all__ = [
@@ -34,7 +34,6 @@ __all__ = [
     "evaluate",
     "fit",
     "frame",
-    "load_ipython_extension",
     "metric",
     "model",
     "plot",

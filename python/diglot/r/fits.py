@@ -76,12 +76,11 @@ def model(fit: Any) -> Any:
     Examples
     --------
     >>> import diglot
-    >>> code = """function(data) diglot::image_classifier(
-    ...     label ~ image, data, network = "mlp", epochs = 1, seed = 1, verbose = FALSE
-    ... )"""
-    >>> fit = diglot.r.call(diglot.r.evaluate(code), diglot.example_images("digits")[:100])
+    >>> digits = diglot.example_images("digits")[:100]
+    >>> code = "function(x) diglot::image_classifier(label ~ image, x, epochs = 1, seed = 1)"
+    >>> fit = diglot.r.call(diglot.r.evaluate(code), digits)
     >>> diglot.r.model(fit)
-    ImageClassifier(epochs=1, network='mlp', seed=1)
+    ImageClassifier(epochs=1, seed=1)
     """
     if not is_fit(fit):
         raise InputError("fit must be a fit of R's image_classifier() or image_captioner()")

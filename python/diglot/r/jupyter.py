@@ -56,10 +56,6 @@ def load_ipython_extension(shell: Any) -> None:
     ------
     MissingPackageError
         If rpy2, R, or IPython is missing.
-
-    Examples
-    --------
-    >>> get_ipython().run_line_magic("load_ext", "diglot.r")  # doctest: +SKIP
     """
     rules = converter()
     try:

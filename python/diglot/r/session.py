@@ -19,17 +19,7 @@ from typing import Any
 import diglot.errors
 from diglot.errors import DiglotError, MissingPackageError, RError
 from diglot.r.blas import keep_apart
-
-_DECREF = "_ZN10reticulate9libpython9Py_DecRefE"
-"""Where reticulate keeps the address of Py_DecRef, as compilers on Linux and macOS spell it."""
-
-# Quietly: rpy2 has R warn of a fault that reticulate mended in versions older than diglot takes.
-# And without the hook by which reticulate calls R after each import of a Python module: imports
-# also happen while R collects garbage, and after R has ended.
-_LOAD_RETICULATE = """
-utils::capture.output(loadNamespace("reticulate"))
-if (is.null(getOption("reticulate.useImportHook"))) options(reticulate.useImportHook = FALSE)
-"""
+from diglot.r.reticulate import connect_reticulate
 
 # What an R function brings back: its value or its error, and its warnings, all as data. R's own
 # way, an error that jumps, would write to the console and lose the condition's class.
@@ -93,7 +83,7 @@ def start() -> ModuleType:
         importlib.import_module("rpy2.robjects")  # starts R
         if hosted_by_r:
             atexit.unregister(embedded.endr)  # R ends after Python here, and by itself
-        _start_reticulate(rinterface.baseenv)
+        connect_reticulate(rinterface.baseenv, hosted_by_r)
     return rinterface
 
 
@@ -171,43 +161,6 @@ def _set_signal_of_c(number: int, handler: int | None) -> None:
     put = ctypes.pythonapi.PyOS_setsig
     put.argtypes, put.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_void_p
     put(number, handler)
-
-
-# ---- reticulate in the same process
-
-
-def _start_reticulate(base: Any) -> None:
-    """Bring reticulate up, where R has it, so that its handling of references can be mended."""
-    folder = str(base["system.file"](package="reticulate")[0])
-    if not folder:
-        return
-    base["eval"](base["parse"](text=_LOAD_RETICULATE), base[".BaseNamespaceEnv"])
-    available = base["getExportedValue"]("reticulate", "py_available")
-    if not available(initialize=True)[0]:
-        raise MissingPackageError(
-            "R's package reticulate could not connect to this Python: look at "
-            "reticulate::py_discover_config() in R"
-        )
-    _hold_the_gil(os.path.join(folder, "libs", "reticulate.so"))
-
-
-def _hold_the_gil(library: str) -> None:
-    """Make reticulate give up Python objects only while it holds the interpreter's lock.
-
-    rpy2 frees the lock whenever it calls R. A garbage collection of R in such a call drops Python
-    objects that R held, through the address that is replaced here, and without the lock the
-    process aborts; so it would at its end, too. A callback of ctypes takes the lock first.
-    """
-    try:
-        slot = ctypes.c_void_p.in_dll(ctypes.CDLL(library), _DECREF)
-    except (OSError, ValueError):  # a reticulate that is built in another way
-        return
-    _decref.safe = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(_decref())
-    slot.value = ctypes.cast(_decref.safe, ctypes.c_void_p).value
-
-
-def _decref() -> Any:
-    return ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(("Py_DecRef", ctypes.pythonapi))
 
 
 # ---- R's package
