@@ -98,7 +98,7 @@ check_report_path <- function(path, call) {
   }
 }
 
-check_report_tools <- function(call = NULL) {
+check_report_tools <- function(call = NULL, pandoc = rmarkdown::pandoc_available("2.0")) {
   packages <- c("ggplot2", "htmltools", "rmarkdown")
   missing <- packages[!vapply(packages, requireNamespace, NA, quietly = TRUE)]
   if (length(missing) > 0L) {
@@ -110,7 +110,7 @@ check_report_tools <- function(call = NULL) {
       kind = "missing_package", call = call
     )
   }
-  if (!rmarkdown::pandoc_available("2.0")) {
+  if (!pandoc) {
     abort_diglot(
       paste(
         "A report needs pandoc 2 or newer, which makes the page: install it (on Debian the",

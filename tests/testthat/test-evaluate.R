@@ -163,11 +163,3 @@ test_that("groups and options are checked", {
   input_error(evaluate(fit, frame, level = 95), "level")
   input_error(evaluate(fit, frame, resamples = "many"), "resamples")
 })
-
-test_that("a report is a file", {
-  fit <- small_fit()
-  file <- withr::local_tempfile(fileext = ".html")
-  expect_identical(report(fit, planted_tibble(), file), file)
-  expect_match(paste(readLines(file, warn = FALSE), collapse = "\n"), "</html>", fixed = TRUE)
-  expect_error(report(1, planted_tibble()), "fit", class = "diglot_error_input")
-})

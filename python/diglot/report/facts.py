@@ -241,7 +241,9 @@ def _settings(model: Any) -> pd.DataFrame:
         return _named([])
     given = model.get_params(deep=False)
     order = [name for name in inspect.signature(type(model)).parameters if name in given]
-    return _named([(name, _brief(given[name])) for name in order or given])
+    # who listens to the training changes nothing of it
+    told = [name for name in order or given if name not in ("verbose", "callbacks")]
+    return _named([(name, _brief(given[name])) for name in told])
 
 
 def _brief(value: Any) -> str:
