@@ -683,7 +683,7 @@ def mixup(
     return weight * batch + rest * batch[order], weight * targets + rest * targets[order]
 
 
-def smooth(targets: np.ndarray, amount: float) -> np.ndarray:
+def smooth(targets: np.ndarray, amount: float, among: int | None = None) -> np.ndarray:
     """Move a part of each target evenly to all classes.
 
     Parameters
@@ -692,11 +692,13 @@ def smooth(targets: np.ndarray, amount: float) -> np.ndarray:
         One row of class probabilities for each image.
     amount : float
         Which part, 0 to below 1.
+    among : int, optional
+        To how many alternatives, if not the k classes: 2 for tags, of which each is there or not.
 
     Returns
     -------
     ndarray of shape (b, k), float32
-        ``(1 - amount) * targets + amount / k`` (Szegedy and others, "Rethinking the Inception
+        ``(1 - amount) * targets + amount / among`` (Szegedy and others, "Rethinking the Inception
         architecture for computer vision", CVPR 2016).
 
     Raises
@@ -712,4 +714,4 @@ def smooth(targets: np.ndarray, amount: float) -> np.ndarray:
     if not _is_number(amount) or not 0 <= amount < 1:
         raise InputError(f"label_smoothing must be a number from 0 to below 1, not {amount!r}.")
     targets = np.asarray(targets, np.float32)
-    return np.float32(1 - amount) * targets + np.float32(amount / targets.shape[1])
+    return np.float32(1 - amount) * targets + np.float32(amount / (among or targets.shape[1]))

@@ -244,7 +244,9 @@ class ImageRegressor(
     def _counted(self, outcome: Numbers, values: np.ndarray, weights: np.ndarray) -> Numbers:
         counted = values[weights > 0]
         if not len(counted) or (counted == counted[0]).all():
-            raise InputError("all outcomes are the same: there is nothing to learn")
+            raise InputError(
+                f"all outcomes are the same (n_samples={len(counted)}): there is nothing to learn"
+            )
         return Numbers.of(values, weights, outcome.family, outcome.quantiles)
 
     def _optimiser(self) -> Optimiser:
@@ -357,3 +359,8 @@ class ImageRegressor(
             "quantile": f"quantiles {', '.join(f'{q:g}' for q in outcome.quantiles)}",
         }
         return {"outcome": words[outcome.family], **self.certainty()}
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []  # features are float32
+        return tags

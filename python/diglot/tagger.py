@@ -71,7 +71,7 @@ class ImageTagger(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImagePredic
     clip_norm : float, optional
         The largest norm of the gradient.
     label_smoothing : float
-        This share of each label goes evenly to all classes.
+        This share of what is known of a tag goes evenly to "there" and "not there".
     mixup : float
         Blend pairs of images, with a share from Beta(mixup, mixup); 0 is off.
     augment : str, dict, Augment or None
@@ -337,3 +337,8 @@ class ImageTagger(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImagePredic
     def _outcome_words(self) -> dict[str, str]:
         more = ", ..." if len(self.tags_) > 12 else ""
         return {"tags": f"{len(self.tags_)}: {', '.join(self.tags_[:12])}{more}"}
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []  # features are float32
+        return tags

@@ -30,6 +30,8 @@ class Outcome(Protocol):
         How many numbers the network's last layer gives.
     target_width : int
         How many numbers say what is true of an image.
+    alternatives : int
+        Among how many label smoothing divides a label's certainty.
     measure : str
         What each epoch is told of beside the loss.
     """
@@ -37,6 +39,7 @@ class Outcome(Protocol):
     family: str
     width: int
     target_width: int
+    alternatives: int
     measure: str
 
     def extended(self, graph: Graph) -> Graph:

@@ -53,6 +53,11 @@ class Classes:
         """One number a class."""
         return len(self.classes)
 
+    @property
+    def alternatives(self) -> int:
+        """All classes."""
+        return len(self.classes)
+
     def extended(self, graph: Graph) -> Graph:
         """Return the network with its cutpoints, where there are such."""
         if self.family != "cumulative":

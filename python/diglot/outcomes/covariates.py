@@ -72,8 +72,12 @@ class Design:
     --------
     >>> table = pd.DataFrame({"age": [30, 40, 50], "sex": ["f", "m", "f"]})
     >>> design = Design.of(table, ["age", "sex"])
-    >>> design.terms, design.matrix(table).round(3).tolist()
-    (['age', 'sexm'], [[-1.225, -0.707], [0.0, 1.414], [1.225, -0.707]])
+    >>> design.terms
+    ['age', 'sexm']
+    >>> design.matrix(table).round(3)
+    array([[-1.225, -0.707],
+           [ 0.   ,  1.414],
+           [ 1.225, -0.707]], dtype=float32)
     """
 
     variables: tuple[Variable, ...]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.utils.validation import column_or_1d
 
 from diglot.builder import Builder, Tensor
 from diglot.errors import InputError, ModelFileError
@@ -43,6 +44,7 @@ class Numbers:
     quantiles: tuple[float, ...] = ()
     measure = "mae"
     target_width = 1
+    alternatives = 1
 
     @classmethod
     def of(
@@ -194,13 +196,13 @@ def encode_numbers(y: Any, rows: int, family: str) -> np.ndarray:
     values = getattr(y, "array", y)
     if isinstance(values, pd.Categorical):
         raise InputError("y is a factor; numbers are learned here, ImageClassifier learns classes")
-    shape = np.shape(y)
-    if len(shape) == 2 and shape[1] == 1:
-        values = np.asarray(y).ravel()
-    elif len(shape) != 1:
-        raise InputError(f"y must be one number an image; its shape is {shape}")
+    values = np.asarray(values)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = column_or_1d(values, warn=True)
+    elif values.ndim != 1:
+        raise InputError(f"y must be one number an image; its shape is {values.shape}")
     try:
-        numbers = np.asarray(pd.array(np.asarray(values).tolist(), dtype="Float64"), object)
+        numbers = np.asarray(pd.array(values.tolist(), dtype="Float64"), object)
         numbers = np.array([np.nan if v is pd.NA else v for v in numbers], np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"y must be numbers: {error}") from error

@@ -29,6 +29,7 @@ class Tags:
     tags: tuple[str, ...]
     family = "binomial"
     measure = "accuracy"
+    alternatives = 2  # each tag is there or not
 
     @property
     def width(self) -> int:
@@ -156,6 +157,8 @@ def _from_table(y: Any, known: Sequence[str] | None) -> tuple[np.ndarray, tuple[
 
 
 def _from_lists(y: Any, known: Sequence[str] | None) -> tuple[np.ndarray, tuple[str, ...]]:
+    if isinstance(y, (str, bytes)) or not hasattr(y, "__iter__"):
+        raise InputError(f"y must be a table of tags, or a list of tags for each image, not {y!r}")
     rows = list(y)
     for number, row in enumerate(rows, start=1):
         if isinstance(row, (str, bytes)) or not hasattr(row, "__iter__"):

@@ -113,7 +113,8 @@ class PredictionTask:
         recipe, rows = self._recipe, self._order(epoch)[start:]
         for position, data in self._feed.batches(rows, epoch):
             mine = rows[position]
-            target = smooth(self._outcome.targets(self._train.values[mine]), recipe.smoothing)
+            target = self._outcome.targets(self._train.values[mine])
+            target = smooth(target, recipe.smoothing, self._outcome.alternatives)
             beside = self._train.beside(mine)
             if recipe.mixup:
                 numbers = stream(recipe.seed, "mixup", epoch, start + position)

@@ -252,7 +252,7 @@ class _Loop:
         monitor = self.plan.monitor
         earlier = [r.get(monitor, math.nan) for r in self.state.history[:-1]]
         earlier = [v for v in earlier if v == v]  # NaN is neither better nor worse
-        sign = -1.0 if "loss" in monitor else 1.0
+        sign = -1.0 if monitor.endswith(("loss", "mae")) else 1.0
         return not earlier or sign * value > max(sign * v for v in earlier)
 
     def _check_finite(self, record: Mapping[str, float]) -> None:
