@@ -77,9 +77,10 @@ calibrate.image_classifier <- function(object, data, y = NULL,
 #' on average, not for each kind of image; with `class_conditional = TRUE` it is for each class. It
 #' is not for images of another source.
 #'
-#' If sets may be empty (`allow_empty = TRUE`), the coverage is not more than the stated one either,
-#' but for one in the number of images. By default an empty set gets the most probable class: where
-#' the network is right more often than `coverage` says, the coverage is then as high as that.
+#' By default the coverage is not more than the stated one either, but for one in the number of
+#' images. For that, sets may be empty: a network that is right more often than `coverage` says
+#' leaves out the truth of some images, the strangest. With `allow_empty = FALSE` an empty set gets
+#' the most probable class, which can only raise the coverage.
 #'
 #' @section Methods:
 #' - `"aps"` takes the most probable classes until their sum is large enough: sets are small for
@@ -139,7 +140,7 @@ conformalize.default <- function(object, ...) {
 #' @export
 conformalize.image_classifier <- function(object, data, y = NULL, method = c("aps", "raps", "lac"),
                                           class_conditional = FALSE, randomized = TRUE,
-                                          k_reg = NULL, penalty = NULL, allow_empty = FALSE, ...) {
+                                          k_reg = NULL, penalty = NULL, allow_empty = TRUE, ...) {
   rlang::check_dots_empty()
   env <- rlang::current_env()
   method <- check_choice(method, c("aps", "raps", "lac"), "method", env)

@@ -111,7 +111,9 @@ few_breaks <- function() {
     breaks = function(limits) {
       inner <- limits + c(0.1, -0.1) * diff(limits)
       breaks <- pretty(inner, 3L)
-      breaks[breaks >= inner[1L] & breaks <= inner[2L]]
+      breaks <- breaks[breaks >= inner[1L] & breaks <= inner[2L]]
+      # long numbers would run into each other, too
+      if (any(nchar(plain_numbers(breaks)) > 3L)) range(breaks) else breaks
     },
     labels = plain_numbers
   )

@@ -119,7 +119,7 @@ class UncertainClasses(_Uncertain):
         randomized: bool = True,
         k_reg: int | None = None,
         penalty: float | None = None,
-        allow_empty: bool = False,
+        allow_empty: bool = True,
     ) -> Self:
         """Learn to say sets of classes that hold the true one as often as is asked for.
 

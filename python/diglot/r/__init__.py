@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from diglot.r.convert import to_python, to_r
-    from diglot.r.fits import fit, frame, model, plot, summary
+    from diglot.r.fits import fit, frame, model, plot, summary, text
     from diglot.r.functions import augmentation, callback, metric
     from diglot.r.jupyter import converter
     from diglot.r.session import call, evaluate, start
@@ -39,6 +39,7 @@ __all__ = [
     "plot",
     "start",
     "summary",
+    "text",
     "to_python",
     "to_r",
 ]
@@ -57,6 +58,7 @@ _MODULES = {
     "plot": "fits",
     "start": "session",
     "summary": "fits",
+    "text": "fits",
     "to_python": "convert",
     "to_r": "convert",
 }

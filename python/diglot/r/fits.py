@@ -9,7 +9,7 @@ from typing import Any
 from diglot.errors import InputError, MissingPackageError
 from diglot.models import loads
 from diglot.r.convert import to_python, to_r
-from diglot.r.session import call, sexp_of, start, start_package
+from diglot.r.session import call, evaluate, sexp_of, start, start_package
 
 
 def fit(model: Any) -> Any:
@@ -124,7 +124,7 @@ def frame(value: Any) -> Any:
 
 
 def summary(model: Any) -> Any:
-    """Return R's summary of a fitted model; ``print()`` shows it, ``str()`` is its text.
+    """Return R's summary of a fitted model; `text` is what R prints of it.
 
     Parameters
     ----------
@@ -141,10 +141,34 @@ def summary(model: Any) -> Any:
     >>> digits = diglot.example_images("digits")[:100]
     >>> model = diglot.ImageClassifier("mlp", epochs=1, seed=1)
     >>> model = model.fit(digits[["image"]], digits["label"])
-    >>> str(diglot.r.summary(model)).splitlines()[0]
+    >>> diglot.r.text(diglot.r.summary(model)).splitlines()[0]
     'Image classifier'
     """
     return call("summary", fit(model))
+
+
+def text(value: Any) -> str:
+    """Return what R prints of a value.
+
+    An R object's own ``print()`` writes to R's console, which a notebook or an R process that
+    runs Python does not always show.
+
+    Parameters
+    ----------
+    value : DataFrame, fitted estimator, R object or anything that `to_r` takes
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> import diglot
+    >>> print(diglot.r.text(diglot.r.evaluate("1:3")))
+    [1] 1 2 3
+    """
+    printed = evaluate("function(x) utils::capture.output(print(x))")
+    return "\n".join(to_python(sexp_of(printed, fit(value) if _is_model(value) else value)))
 
 
 def plot(

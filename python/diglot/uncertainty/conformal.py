@@ -74,7 +74,7 @@ class ConformalSets:
     seed: int = 0
     k_reg: int = 0
     penalty: float = 0.0
-    allow_empty: bool = False
+    allow_empty: bool = True
 
     def __str__(self) -> str:
         kind = f"{self.method.upper()}{' by class' if self.class_conditional else ''}"
@@ -254,7 +254,7 @@ def fit_conformal(
     randomized: bool = True,
     k_reg: int | None = None,
     penalty: float | None = None,
-    allow_empty: bool = False,
+    allow_empty: bool = True,
     uniforms: np.ndarray | None = None,
     seed: int = 0,
 ) -> ConformalSets:
@@ -281,9 +281,10 @@ def fit_conformal(
         which the thresholds are then not learned from, chooses both: the rank within which nine
         of ten true classes lie, and the penalty of the smallest sets of coverage 0.9.
     allow_empty : bool
-        Whether sets may be empty, which the coverage is exact with. By default an empty set gets
-        the most probable class: the coverage is then higher where the model is right more often
-        than was asked for.
+        Whether sets may be empty, as they must be for the coverage to be no more than was asked
+        for: a model that is right more often than that leaves out the truth of some images, the
+        strangest. With False an empty set gets the most probable class, which can only raise the
+        coverage.
     uniforms : array of n floats, optional
         The random parts, from 0 to 1; by default drawn by the seed.
     seed : int
