@@ -39,6 +39,8 @@
 "_PACKAGE"
 
 #' @importFrom generics augment evaluate glance tidy
-#' @importFrom rlang .data
 #' @importFrom stats coef confint predict update
 NULL
+
+# The pronoun that ggplot2's aes() finds by itself: imported, it would load rlang with diglot.
+utils::globalVariables(".data")
