@@ -119,24 +119,39 @@ few_breaks <- function() {
   )
 }
 
-# Metrics that are best near 1 share a scale; what is none has a scale of its own.
+# On one scale, as panels of one column would not be as high as they have rows; the numbers tell
+# what is too narrow to see.
 metrics_of_whole <- function(rows) {
-  share <- grepl(
-    "accuracy|roc_auc|(macro|weighted)_(precision|specificity|sensitivity|f1)", rows$metric
-  )
-  rows$scale <- in_order(ifelse(share, "", as.character(rows$metric)))
-  rows$scale <- factor(rows$scale, unique(c(intersect("", rows$scale), levels(rows$scale))))
+  rows$told <- estimate_words(rows$estimate, rows$lower, rows$upper)
   ggplot2::ggplot(rows, ggplot2::aes(y = .data$metric)) +
     dots() +
+    beside_panel("told") +
     names_down(in_words) +
-    # wrap, not grid: a grid's panels in one column would share their scale
-    ggplot2::facet_wrap(~scale, ncol = 1L, scales = "free") +
-    ggplot2::scale_x_continuous(n.breaks = 5L, labels = plain_numbers) +
+    ggplot2::scale_x_continuous(labels = plain_numbers) +
+    ggplot2::expand_limits(x = c(0, 1)) +
     ggplot2::labs(x = NULL, y = NULL) +
     diglot_theme() +
     ggplot2::theme(
-      strip.text = ggplot2::element_blank(), panel.grid.major.y = ggplot2::element_blank()
+      panel.grid.major.y = ggplot2::element_blank(),
+      plot.margin = ggplot2::margin(6, 130, 6, 6)
     )
+}
+
+estimate_words <- function(estimate, lower, upper) {
+  each <- function(x) trimws(formatC(x, digits = 3L, format = "fg", flag = "#"))
+  ends <- sprintf(" (%s to %s)", each(lower), each(upper))
+  paste0(each(estimate), ifelse(is.na(lower) | is.na(upper), "", ends))
+}
+
+# Words at the right edge, whatever the scale is; the plot's margin is where they stand.
+beside_panel <- function(words) {
+  list(
+    ggplot2::geom_text(
+      ggplot2::aes(x = Inf, label = .data[[words]]),
+      hjust = -0.1, size = 3, colour = "grey20", na.rm = TRUE
+    ),
+    ggplot2::coord_cartesian(clip = "off")
+  )
 }
 
 #' @rdname autoplot_tables
@@ -352,13 +367,8 @@ autoplot.diglot_comparison <- function(object, ...) {
   ggplot2::ggplot(rows, ggplot2::aes(y = .data$metric)) +
     dashed_at(0) +
     dots("difference") +
-    # at the right edge, whatever the scale is
-    ggplot2::geom_text(
-      ggplot2::aes(x = Inf, label = .data$p),
-      hjust = -0.15, size = 3, colour = "grey20", na.rm = TRUE
-    ) +
+    beside_panel("p") +
     names_down(in_words) +
-    ggplot2::coord_cartesian(clip = "off") +
     ggplot2::labs(x = "difference (first - second model)", y = NULL) +
     diglot_theme() +
     ggplot2::theme(

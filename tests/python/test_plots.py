@@ -289,9 +289,17 @@ def test_metrics_are_those_of_the_table(k):
         )
     assert overlapping(figure) == []
     figure = drawn(plots.plot_metrics(table, by_class=False))
-    shown = [[t.get_text() for t in ax.get_yticklabels()] for ax in figure.axes]
-    shares = ["accuracy", "macro F1", "ROC AUC"]
-    assert shown == [shares, ["Cohen's kappa"], ["log loss"], ["calibration error"]]
+    (ax,) = figure.axes
+    assert [t.get_text() for t in ax.get_yticklabels()] == [
+        "accuracy",
+        "macro F1",
+        "ROC AUC",
+        "Cohen's kappa",
+        "log loss",
+        "calibration error",
+    ]
+    assert ax.texts[0].get_text() == "0.900 (0.850 to 0.940)"
+    assert ax.lines[-1].get_xdata().tolist() == [0.9, 0.8, 0.95, 0.7, 1.5, 0.1]
     assert overlapping(figure) == []
 
 
@@ -335,7 +343,7 @@ def test_folds_comparisons_and_coverage_are_those_of_the_tables():
     ax = plots.plot_comparison(compared)
     assert overlapping(drawn(ax)) == []
     assert ax.lines[-1].get_xydata().tolist() == [[0.05, 1], [-0.01, 0]]
-    assert [t.get_text() for t in ax.texts] == ["p < 0.001"]
+    assert [t.get_text() for t in ax.texts] == ["p < 0.001", ""]
 
     coverage = pd.DataFrame({"coverage": 0.9, "class": [None, *NAMES]})
     coverage = coverage.assign(estimate=0.91, lower=0.85, upper=0.95)

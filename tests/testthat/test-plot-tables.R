@@ -68,6 +68,7 @@ test_that("metrics are drawn with their intervals, by class and of the whole", {
   }
   whole <- drawn(ggplot2::autoplot(table, by_class = FALSE))
   expect_identical(layer_of(whole, "GeomPoint")$x, c(0.9, 1.5))
+  expect_identical(layer_of(whole, "GeomText")$label, c("0.900", "1.50 (1.45 to 1.54)"))
   expect_error(
     ggplot2::autoplot(table[!is.na(table$class), ], by_class = FALSE), "of the whole",
     class = "diglot_error_input"

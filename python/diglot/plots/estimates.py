@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 from diglot.errors import InputError
 from diglot.plots.canvas import (
     BLUE,
+    INK,
     SOFT,
     checked,
     dots,
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Metrics that are best near 1 share a scale.
-_SHARES = re.compile("accuracy|roc_auc|(?:macro|weighted)_(?:precision|specificity|sensitivity|f1)")
+_ENDS = ["estimate", "lower", "upper"]
 _ROW, _FRAME = 0.24, 1.0  # inches: of a row of dots, and around all of them
 
 
@@ -84,20 +84,36 @@ def plot_metrics(table: pd.DataFrame, *, by_class: bool | None = None) -> Figure
 
 
 def _whole(rows: pd.DataFrame) -> Figure:
-    """Draw shares on one scale, and what is none on a scale of its own."""
-    share = rows["metric"].str.contains(_SHARES)
-    parts = [rows[share]] if share.any() else []
-    parts += [rows[rows["metric"] == metric] for metric in rows["metric"][~share]]
-    figure, _ = panels(1, 6.0, 0.5 + sum(0.5 + _ROW * len(part) for part in parts))
-    figure.clear()
-    axes = figure.subplots(
-        len(parts), 1, squeeze=False, height_ratios=[len(part) + 0.6 for part in parts]
-    )
-    for ax, part in zip(axes.ravel(), parts, strict=True):
-        single(ax, 0, 0)
-        dots(ax, [words(metric) for metric in part["metric"]], part)
-        ax.xaxis.get_major_locator().set_params(nbins=5)
+    """Draw metrics on one scale, with their numbers: an interval may be too narrow to see."""
+    figure, (ax,) = panels(1, 6.6, 0.5 + 0.28 * len(rows))
+    dots(ax, [words(metric) for metric in rows["metric"]], rows)
+    ax.update_datalim([(0, 0), (1, 0)])
+    ax.autoscale_view(scaley=False)
+    _beside(ax, [estimate_words(*row) for row in rows[_ENDS].itertuples(index=False)])
     return figure
+
+
+def estimate_words(estimate: float, lower: float, upper: float) -> str:
+    """Spell an estimate with its interval.
+
+    Examples
+    --------
+    >>> estimate_words(0.9, 0.85, 0.9342), estimate_words(1, np.nan, np.nan)
+    ('0.900 (0.850 to 0.934)', '1.00')
+    """
+    if np.isnan(lower) or np.isnan(upper):
+        return f"{estimate:#.3g}"
+    return f"{estimate:#.3g} ({lower:#.3g} to {upper:#.3g})"
+
+
+def _beside(ax: Axes, texts: Iterable[str]) -> None:
+    """Write a text at the right of each row of dots."""
+    texts = list(texts)
+    for place, text in zip(np.arange(len(texts))[::-1], texts, strict=True):
+        ax.text(
+            1.02, place, text, transform=ax.get_yaxis_transform(), va="center", fontsize=9,
+            color=INK,
+        )  # fmt: skip
 
 
 def plot_coefficients(table: pd.DataFrame) -> Figure:
@@ -218,12 +234,7 @@ def plot_comparison(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     table = checked(table, columns, "the table")
     ax = single(ax, 6.0, _FRAME + 0.3 * len(table))
     dots(ax, [words(m) for m in table["metric"]], table, "difference", reference=0)
-    for place, p in zip(np.arange(len(table))[::-1], table["p_value"], strict=True):
-        if not np.isnan(p):
-            ax.text(
-                1.02, place, p_words(p), transform=ax.get_yaxis_transform(), va="center",
-                fontsize=9, color="#333333",
-            )  # fmt: skip
+    _beside(ax, ["" if np.isnan(p) else p_words(p) for p in table["p_value"]])
     ax.set_xlabel("difference (first - second model)")
     return ax
 
