@@ -25,8 +25,8 @@
 #'
 #' @section Covariates:
 #' What else is known of an image can enter the last layer beside what the network sees in it:
-#' `grade ~ image + age + sex`, or the argument `covariates` beside `x`: a data frame, or the names of
-#' columns of `x`. In a formula the images are the term `image`, else the first one. Numbers and
+#' `grade ~ image + age + sex`, or the argument `covariates` beside `x`: a data frame, or the names
+#' of columns of `x`. In a formula the images are the term `image`, else the first one. Numbers and
 #' factors enter by a model matrix, its columns standardised, with R's contrasts: those of
 #' [contrasts()] and of `options("contrasts")`, or of the setting `contrasts`, a list as in [lm()].
 #' Where there are main effects of plain columns only, the model can be asked in both languages by
@@ -38,8 +38,8 @@
 #' `family = "multinomial"` gives each class a score of its own. `"cumulative"` is the
 #' proportional-odds model for ordered factors: one score an image moves it along the classes.
 #' As in [glm()], a family can be a name, a function or an object. `gaussian`, `poisson` and
-#' `"quantile"` hand over to [image_regressor()], `binomial` with several columns of zeros and ones to
-#' [image_tagger()].
+#' `"quantile"` hand over to [image_regressor()], `binomial` with several columns of zeros and ones
+#' to [image_tagger()].
 #'
 #' @section Settings:
 #' `...` takes the settings, which have the same names and defaults as in Python:
@@ -94,9 +94,9 @@
 #' class `diglot_warning_interrupted`. A loss that becomes infinite or NaN is an error of class
 #' `diglot_error_diverged`; the condition's `fit` is the best fit before, if there was one.
 #'
-#' @param x,formula A formula such as `digit ~ image` or `grade ~ image + age + sex`: the labels, the
-#'   column of images, and covariates; or a data frame with a column `image` (or one column only), an array, a list of matrices or
-#'   a vector of file names, see below.
+#' @param x,formula A formula such as `digit ~ image` or `grade ~ image + age + sex`: the labels,
+#'   the column of images, and covariates; or a data frame with a column `image` (or one column
+#'   only), an array, a list of matrices or a vector of file names, see below.
 #' @param data A data frame with the variables of the formula.
 #' @param y The labels, one for each image.
 #' @param weights How much each image counts: a vector, or for a formula an expression in `data`.

@@ -39,7 +39,7 @@ covariate_payload <- function(column, name, what, call) {
   if (length(bad) > 0L) {
     abort_diglot(
       sprintf(
-        "The covariate %s of `%s` is missing or infinite in %s: leave these rows out or fill them in.",
+        "The covariate %s of `%s` is missing or infinite in %s: leave them out or fill them in.",
         quoted(name), what, named_rows(bad)
       ),
       rows = bad, call = call
@@ -191,8 +191,8 @@ covariate_settings <- function(settings, columns, call) {
   settings
 }
 
-# A factor without levels that do not occur: nothing can be learned about them. As in lm(), contrasts
-# that are a matrix go with them.
+# A factor without levels that do not occur: nothing can be learned about them. As in lm(),
+# contrasts that are a matrix go with them.
 used_levels <- function(x) {
   if (!is.factor(x) || all(levels(x) %in% x)) {
     return(x)

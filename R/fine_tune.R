@@ -25,8 +25,8 @@
 #' @param ... What to train on and how, as in [image_classifier()]: a formula and `data`, or images
 #'   `x` and labels `y`; `weights`; settings. From an earlier fit, its settings are taken where
 #'   they are not given.
-#' @return A fit, as of [image_classifier()], [image_regressor()] or [image_tagger()]. It prints what learned and what was frozen,
-#'   and where the weights came from.
+#' @return A fit, as of [image_classifier()], [image_regressor()] or [image_tagger()]. It prints
+#'   what learned and what was frozen, and where the weights came from.
 #' @seealso [find_learning_rate()] for the setting `learning_rate`, [embed()] for features without
 #'   training.
 #' @export

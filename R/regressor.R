@@ -2,8 +2,8 @@
 
 #' Train a network to tell a number of each image
 #'
-#' `image_regressor()` learns a measurement, a count or its quantiles of each image, by the same ways
-#' in and the same settings as [image_classifier()].
+#' `image_regressor()` learns a measurement, a count or its quantiles of each image, by the same
+#' ways in and the same settings as [image_classifier()].
 #'
 #' @section Families:
 #' - `"gaussian"` learns the mean by least squares;
@@ -79,12 +79,12 @@ image_regressor.default <- image_regressor.data.frame
 #' @param newdata Images: a data frame with the columns that the formula names, or whatever
 #'   [image_regressor()] takes as images.
 #' @param type `"numeric"` for the mean, the rate, or the quantile nearest to the median;
-#'   `"quantile"` for all quantiles that were learned; `"interval"` for intervals that hold the number
-#'   as often as `coverage` says, see [conformalize()].
+#'   `"quantile"` for all quantiles that were learned; `"interval"` for intervals that hold the
+#'   number as often as `coverage` says, see [conformalize()].
 #' @param coverage For `"interval"`: how often, between 0 and 1.
 #' @param ... Not used.
-#' @return A tibble with one row an image, in their order; no rows for no images: the column `.pred`;
-#'   `.pred_<quantile>` for each quantile; or `.pred`, `.pred_lower` and `.pred_upper`.
+#' @return A tibble with one row an image, in their order; no rows for no images: the column
+#'   `.pred`; `.pred_<quantile>` for each quantile; or `.pred`, `.pred_lower` and `.pred_upper`.
 #' @export
 #' @examplesIf diglot_available()
 #' digits <- example_images("digits")
@@ -142,7 +142,7 @@ named_columns <- function(values, names) {
 #' @inheritParams evaluate.image_classifier
 #' @param x A fit, see [image_regressor()] and [image_tagger()].
 #' @param truth What there is to be said of the images, where `newdata` does not hold it.
-#' @param ... As of [evaluate()][evaluate.image_classifier] for a classifier.
+#' @param ... Not used.
 #' @return A tibble with one row a metric, or a metric and a tag: `metric`, `class`, `estimate`,
 #'   `lower`, `upper`, `method`, `n`.
 #' @export
@@ -151,9 +151,7 @@ named_columns <- function(values, names) {
 #' digits$ink <- vapply(digits$image, mean, 0)
 #' fit <- image_regressor(ink ~ image, digits[1:500, ], network = "mlp", epochs = 3, seed = 1)
 #' evaluate(fit, digits[501:700, ])
-evaluate.image_regressor <- function(x, newdata, truth = NULL, ...) {
-  evaluate.image_classifier(x, newdata, truth, ...)
-}
+evaluate.image_regressor <- evaluate.image_classifier
 
 #' @rdname conformalize
 #' @export

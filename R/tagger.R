@@ -17,9 +17,9 @@
 #' @inheritSection image_classifier Covariates
 #' @inheritSection image_classifier When it is cut short
 #'
-#' @param x,formula A formula such as `cbind(cat, dog) ~ image` or `tags ~ image + year`: the tags, the
-#'   column of images, and covariates; or a data frame with a column `image` (or one column only),
-#'   an array, a list of matrices or a vector of file names.
+#' @param x,formula A formula such as `cbind(cat, dog) ~ image` or `tags ~ image + year`: the tags,
+#'   the column of images, and covariates; or a data frame with a column `image` (or one column
+#'   only), an array, a list of matrices or a vector of file names.
 #' @param data A data frame with the variables of the formula.
 #' @param y The tags, see below.
 #' @param weights How much each image counts: a vector, or for a formula an expression in `data`.

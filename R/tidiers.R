@@ -49,7 +49,11 @@ tidy.image_classifier <- function(x, type = c("history", "coefficients"), data =
   if (check_type(type, c("history", "coefficients"), env) == "history") {
     return(x$history)
   }
-  tidy_coefficients(x, data, y, conf.int, conf.level, groups, resamples, seed, env)
+  groups <- if (!is.null(data)) {
+    group_codes(rlang::enquo(groups), data, nrow_or_length(data), env)
+  }
+  options <- judging_options(groups, conf.level, resamples, seed, env)
+  tidy_coefficients(x, data, y, conf.int, options, env)
 }
 
 #' Tidy tables of a fitted regressor or tagger
