@@ -125,5 +125,5 @@ tidy_coefficients <- function(x, data, y, conf.int, options, call) {
     found$conf.low <- table$lower
     found$conf.high <- table$upper
   }
-  found
+  classed(found, "diglot_coefficients")
 }

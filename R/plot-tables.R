@@ -17,6 +17,8 @@
 #' - Cross-validation: a point a fold; the line is the mean, the band its interval.
 #' - Learning curves: metrics by the number of training images, on a logarithmic scale.
 #' - Comparisons: differences with their intervals and p-values; the dashed line is at none.
+#' - Coefficients of covariates, from [tidy()][tidy.image_classifier]: one panel a class, one row a
+#'   term, with its interval where there is one; the dashed line is at no effect.
 #' - Coverage: with one stated coverage a row for the whole and each class, the dashed line being
 #'   what is stated; with several the observed against the stated coverage of the whole.
 #'
@@ -26,7 +28,7 @@
 #' @param ... For `plot()`: passed on to `autoplot()`. Otherwise not used.
 #' @return `autoplot()`: a ggplot. `plot()`: `x`, invisibly.
 #' @name autoplot_tables
-#' @examplesIf diglot_available() && requireNamespace("ggplot2", quietly = TRUE)
+#' @examplesIf diglot_available() && rlang::is_installed("ggplot2")
 #' digits <- example_images("digits")
 #' fit <- image_classifier(label ~ image, digits[1:500, ], epochs = 2, seed = 1)
 #' plot(evaluate(fit, digits[501:700, ]))
@@ -61,6 +63,9 @@ plot.diglot_learning_curve <- function(x, ...) plot_table(x, ...)
 #' @rdname autoplot_tables
 #' @export
 plot.diglot_comparison <- function(x, ...) plot_table(x, ...)
+#' @rdname autoplot_tables
+#' @export
+plot.diglot_coefficients <- function(x, ...) plot_table(x, ...)
 #' @rdname autoplot_tables
 #' @export
 plot.diglot_coverage <- function(x, ...) plot_table(x, ...)
@@ -420,10 +425,14 @@ coverage_of_whole <- function(rows) {
     diglot_theme()
 }
 
-# Of covariates: one panel a class, one row a term.
-coefficient_plot <- function(rows, call) {
-  check_plot_table(rows, c("term", "class", "estimate", "lower", "upper"), call)
-  rows <- plain_rows(rows, TRUE)
+#' @rdname autoplot_tables
+#' @exportS3Method ggplot2::autoplot
+autoplot.diglot_coefficients <- function(object, ...) {
+  rlang::check_dots_empty()
+  check_plot_table(object, c("term", "class", "estimate"), rlang::current_env())
+  rows <- plain_rows(object, TRUE)
+  rows$lower <- rows[["conf.low"]] %||% NA_real_
+  rows$upper <- rows[["conf.high"]] %||% NA_real_
   rows$term <- in_order(rows$term)
   plot <- ggplot2::ggplot(rows, ggplot2::aes(y = .data$term)) +
     dashed_at(0) +

@@ -21,7 +21,7 @@
 #'   and `history`; `cells`, the confusions as a table; `wrong`, how many images are; `errors`, the
 #'   worst of them with their pictures; `model`, `settings` and `layers`; `r` and `python`, code.
 #' @export
-#' @examplesIf diglot_available() && rmarkdown::pandoc_available()
+#' @examplesIf diglot_available() && rlang::is_installed("rmarkdown") && nzchar(Sys.which("pandoc"))
 #' digits <- example_images("digits")
 #' fit <- image_classifier(label ~ image, digits[1:500, ], epochs = 2, seed = 1)
 #' file <- tempfile(fileext = ".html")

@@ -55,7 +55,7 @@ def main() -> int:
         f"({100 * accuracy.lower:.2f} to {100 * accuracy.upper:.2f}, n = {accuracy.n})"
     )
     diglot.report(model, test_x, test_y, FOLDER / "report.html", title="Handwritten digits")
-    print("demo/report.html: training curves, confusion matrix, the digits it got wrong")
+    print("demo/report.html: metrics with intervals, confusions, the digits it got wrong, and more")
     return 0
 
 

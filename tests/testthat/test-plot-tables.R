@@ -160,13 +160,16 @@ test_that("coefficients have a panel a class", {
   skip_if_not_installed("ggplot2")
   table <- tibble::tibble(
     term = rep(c("age", "sexmale"), 19L), class = rep(names_of(19L), each = 2L),
-    estimate = seq_len(38L) / 10, lower = 0, upper = 4
+    estimate = seq_len(38L) / 10, conf.low = 0, conf.high = 4
   )
-  built <- drawn(diglot:::coefficient_plot(table, NULL))
+  coefficients <- function(table) ggplot2::autoplot(of_class(table, "diglot_coefficients"))
+  built <- drawn(coefficients(table))
   expect_identical(nrow(built$layout$layout), 19L)
   expect_equal(layer_of(built, "GeomPoint")$x, table$estimate)
+  expect_equal(unique(layer_of(built, "GeomLinerange")$xmax), 4)
   table$class <- NA
-  expect_identical(nrow(drawn(diglot:::coefficient_plot(table[1:2, ], NULL))$layout$layout), 1L)
+  expect_identical(nrow(drawn(coefficients(table[1:2, ]))$layout$layout), 1L)
+  drawn(coefficients(table[1:2, c("term", "class", "estimate")]))
 })
 
 test_that("plot() draws a table and gives it back", {

@@ -62,6 +62,17 @@ test_that("its numbers are those of evaluate()", {
   expect_s3_class(ggplot2::autoplot(told$confusion), "ggplot")
 })
 
+test_that("classes are spelt as in R, and covariates are in the formula", {
+  skip_if_no_report()
+  data <- planted_tibble()
+  data$label <- data$label == "two"
+  data$age <- seq_len(nrow(data)) / 10
+  fit <- image_classifier(label ~ image + age, data, network = "mlp", epochs = 1, seed = 1)
+  told <- report_data(fit, data)
+  expect_identical(told$classes$class, c("FALSE", "TRUE"))
+  expect_match(told$r, "label ~ image + age, train", fixed = TRUE)
+})
+
 test_that("hostile text is text", {
   skip_if_no_report()
   nasty <- c("<script>alert(1)</script>", "$x$ | `r stop()` *b* ``` & 'c'")

@@ -30,6 +30,7 @@ def report_data(
         known(model, codes),
         title=title,
         training_images=count,
+        names=[plain.level_text(label) for label in model.classes_],
     )
     return {
         name: plain.table(part) if isinstance(part, pd.DataFrame) else part

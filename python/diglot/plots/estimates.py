@@ -74,7 +74,7 @@ def plot_metrics(table: pd.DataFrame, *, by_class: bool | None = None) -> Figure
     classes = list(dict.fromkeys(rows["class"]))
     metrics = list(dict.fromkeys(rows["metric"]))
     figure, axes = panels(
-        len(metrics), 2.1, _FRAME + _ROW * len(classes), min(len(metrics), 4), sharey=True
+        len(metrics), 2.1, _FRAME + _ROW * len(classes), min(len(metrics), 6), sharey=True
     )
     for ax, metric in zip(axes, metrics, strict=True):
         part = rows[rows["metric"] == metric].set_index("class").reindex(classes)

@@ -8,7 +8,7 @@ import io
 import os
 import platform
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 from types import SimpleNamespace
 from typing import Any
@@ -38,6 +38,7 @@ def report_data(
     *,
     title: str | None = None,
     training_images: int | None = None,
+    names: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Gather what a report tells on a fitted classifier.
 
@@ -53,6 +54,8 @@ def report_data(
         The heading.
     training_images : int, optional
         How many images it learned from.
+    names : sequence of k str, optional
+        How to spell the classes.
 
     Returns
     -------
@@ -88,7 +91,7 @@ def report_data(
     classes = np.asarray(model.classes_)
     truth = encode_labels(y, len(images), classes).codes
     probabilities = np.asarray(model.predict_proba(X))
-    names = [_clean(label) for label in classes.tolist()]
+    names = [_clean(label) for label in (classes.tolist() if names is None else names)]
     if len(set(names)) < len(names):  # told apart by what cannot be shown
         names = [f"{name} ({code + 1})" for code, name in enumerate(names)]
     labels = [names[code] for code in truth]

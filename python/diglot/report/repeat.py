@@ -53,7 +53,8 @@ def code_in_r(model: Any) -> str:
     written, comments = _written(model, _in_r)
     name = _FUNCTIONS.get(type(model).__name__, "image_classifier")
     outcome = " + ".join(["image", *(getattr(model, "covariates", None) or [])])
-    written = [(name, value) for name, value in written if name != "covariates"]
+    # in R the formula names covariates, and their factors have their contrasts
+    written = [pair for pair in written if pair[0] not in ("covariates", "contrasts")]
     lines = [
         "library(diglot)",
         "",
