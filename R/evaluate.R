@@ -83,7 +83,7 @@ judging_options <- function(groups, level, resamples, seed, call) {
 # Groups of new data as codes; `groups` is a quosure, NULL in it for none.
 group_codes <- function(groups, newdata, count, call) {
   values <- tryCatch(
-    group_values(groups, list(), newdata, call),
+    group_values(groups, list(), newdata, call, "newdata"),
     error = function(error) {
       if (inherits(error, "diglot_error")) stop(error)
       abort_diglot(
@@ -94,12 +94,6 @@ group_codes <- function(groups, newdata, count, call) {
   )
   if (is.null(values)) {
     return(NULL)
-  }
-  if (is.character(values) && length(values) == 1L && is.data.frame(newdata) && count != 1L) {
-    if (!values %in% names(newdata)) {
-      missing_column(values, names(newdata), "newdata", call)
-    }
-    values <- newdata[[values]]
   }
   codes <- label_payload(values, "groups", call)$codes
   check_lengths(count, length(codes), call, "groups")

@@ -139,8 +139,8 @@ resampled_settings <- function(model, ...) {
   setdiff(known, c("seed", "callbacks", "checkpoint", "checkpoint_every", "resume"))
 }
 
-# `groups` as a column, a formula or a vector; `dots` hold the data where `x` is a formula.
-group_values <- function(groups, dots, x, call) {
+# `groups` as a column, its name, a formula or a vector; `dots` hold the data where `x` is a formula.
+group_values <- function(groups, dots, x, call, what = "data") {
   data <- NULL
   if (is.data.frame(x)) {
     data <- x
@@ -151,6 +151,12 @@ group_values <- function(groups, dots, x, call) {
   values <- eval(rlang::quo_get_expr(groups), data, rlang::quo_get_env(groups))
   if (inherits(values, "formula")) {
     values <- formula_value(values[[length(values)]], data, environment(values), call = call)
+  }
+  if (is.character(values) && length(values) == 1L && is.data.frame(data) && nrow(data) != 1L) {
+    if (!values %in% names(data)) {
+      missing_column(values, names(data), what, call)
+    }
+    values <- data[[values]]
   }
   values
 }
