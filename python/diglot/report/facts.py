@@ -8,6 +8,7 @@ import io
 import os
 import platform
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from importlib import metadata
 from types import SimpleNamespace
@@ -16,7 +17,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-import diglot
 from diglot.errors import InputError
 from diglot.evaluation import confusion, evaluate_classes, reliability, roc_curve
 from diglot.examination import worst_errors
@@ -230,7 +230,7 @@ def _facts(model: Any) -> pd.DataFrame:
 
 
 def _versions() -> Iterable[str]:
-    yield f"diglot {diglot.__version__}"
+    yield f"diglot {sys.modules['diglot'].__version__}"  # the root is a room above
     yield f"Python {platform.python_version()}"
     for label, package in [("MXNet", "mxnet"), ("NumPy", "numpy")]:
         try:
