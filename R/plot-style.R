@@ -15,6 +15,8 @@ set_colours <- c(training = blue, validation = vermilion)
 diglot_theme <- function() {
   ggplot2::theme_minimal(base_size = 10) +
     ggplot2::theme(
+      # else a file's background is transparent, and unreadable where it is shown on black
+      plot.background = ggplot2::element_rect(fill = "white", colour = NA),
       panel.grid.minor = ggplot2::element_blank(),
       panel.grid.major = ggplot2::element_line(linewidth = 0.3),
       strip.text = ggplot2::element_text(size = 9),
