@@ -4,7 +4,7 @@
 #' @export
 generics::explain
 
-#' Explain what a classifier sees
+#' Explain what a fit sees
 #'
 #' `explain()` makes a map for each image of which parts of it speak for a class. `plot()` and
 #' `autoplot()` lay the maps over the images.
@@ -29,10 +29,11 @@ generics::explain
 #' (by default); `"log_odds"` of the class's probability (by default for `"occlusion"`); or
 #' `"probability"`. It is the network that is explained, not what [calibrate()] makes of it.
 #'
-#' @param x A fit, see [image_classifier()].
+#' @param x A fit, see [image_classifier()], [image_regressor()] and [image_tagger()].
 #' @param newdata Images, as for [predict()][predict.image_classifier].
-#' @param class Which class to explain: one level, or one for each image. By default the class that
-#'   is predicted.
+#' @param class Which class to explain: one level, or one for each image; of other fits which tag
+#'   or which quantile. By default the class that is predicted, the most probable tag, the
+#'   quantile nearest to the median.
 #' @param method How to explain, see below.
 #' @param ... For `explain()`: the method's settings, see below. Otherwise not used.
 #' @return An object of class `diglot_saliency`, a list with
@@ -68,11 +69,28 @@ explain.image_classifier <- function(x, newdata, class = NULL,
   images <- newdata_images(x, newdata, "newdata", env)
   answer <- call_bridge(
     "explain", live_model(x, env), images_or_none(images, "newdata", env),
-    class_payload(class, image_count(images), x$levels, env), method,
+    class_payload(class, image_count(images), output_levels(x), env), method,
     lapply(settings, shade_payload, call = env),
     call = env
   )
   new_saliency(answer, x, method)
+}
+
+#' @rdname explain.image_classifier
+#' @export
+explain.image_regressor <- explain.image_classifier
+
+#' @rdname explain.image_classifier
+#' @export
+explain.image_tagger <- explain.image_classifier
+
+# What a fit's outputs are of: classes, tags, quantiles, or the one prediction.
+output_levels <- function(fit) {
+  switch(fit_kind(fit),
+    classifier = fit$levels,
+    tagger = fit$tags,
+    if (length(fit$quantiles) > 1L) as.character(fit$quantiles) else "prediction"
+  )
 }
 
 images_or_none <- function(images, what, call) {
@@ -95,6 +113,9 @@ saliency_settings <- function(method) {
 class_payload <- function(class, count, levels, call) {
   if (is.null(class)) {
     return(NULL)
+  }
+  if (is.double(class) && !is.object(class)) {
+    class <- as.character(class) # a quantile
   }
   codes <- code_labels(class, levels, "class", call)
   if (!length(codes) %in% c(1L, count)) {
@@ -127,8 +148,8 @@ new_saliency <- function(answer, fit, method) {
       maps = array(as.vector(answer$maps), size[1:3]),
       images = array(as.vector(answer$images), size),
       classes = factor(
-        fit$levels[as.vector(answer$codes) + 1L], fit$levels,
-        ordered = fit$ordered
+        output_levels(fit)[as.vector(answer$codes) + 1L], output_levels(fit),
+        ordered = isTRUE(fit$ordered)
       ),
       method = method,
       scale = answer$scale,

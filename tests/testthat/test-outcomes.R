@@ -146,6 +146,25 @@ test_that("what are no numbers is refused by name", {
   refused(fine_tune(classes, light ~ image, data, family = "gaussian"), "not learn")
 })
 
+test_that("numbers and tags are explained", {
+  skip_if_no_diglot()
+  data <- bright()
+  explained <- function(fit, ...) {
+    explain(fit, data[1:3, ], ..., method = "integrated_gradients", steps = 20)
+  }
+  fit <- regress(light ~ image, data)
+  found <- explained(fit)
+  expect_equal(dim(found$maps), c(3L, 5L, 6L))
+  expect_equal(as.character(found$classes), rep("prediction", 3))
+  expect_equal(found$scores, predict(fit, data[1:3, ])$.pred, tolerance = 1e-5)
+  expect_equal(apply(found$maps, 1, sum), found$changes, tolerance = 0.1)
+  several <- regress(light ~ image, data, family = "quantile", quantiles = c(0.1, 0.9))
+  expect_equal(as.character(explained(several, 0.9)$classes), rep("0.9", 3))
+  tags <- tag(cbind(high, edge) ~ image, data)
+  expect_equal(as.character(explained(tags, "edge")$classes), rep("edge", 3))
+  refused(explained(tags, "low"), "\"low\"")
+})
+
 test_that("ordered classes are learned by cumulative logits", {
   skip_if_no_diglot()
   data <- bright()

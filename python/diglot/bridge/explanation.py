@@ -20,7 +20,9 @@ def explain(
     method: str,
     settings: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return saliency maps; ``codes`` say of which classes, None of those predicted.
+    """Return saliency maps; ``codes`` say of which classes, tags or quantiles.
+
+    None is of those predicted, and of the quantile nearest to the median.
 
     Returns
     -------
@@ -29,9 +31,10 @@ def explain(
         ``scale``, ``scores``, ``settings``, ``completeness_error`` and ``changes``.
     """
     chosen = {name: _setting(value) for name, value in dict(settings).items()}
-    classes = None if codes is None else predictor.known(model, codes)
+    names = model._output_names()
+    classes = None if codes is None else names[np.array(codes, np.int64).reshape(-1)]
     found = model.explain(received.images(images), classes, method, **chosen)
-    code_of = {label: code for code, label in enumerate(model.classes_.tolist())}
+    code_of = {label: code for code, label in enumerate(names.tolist())}
     return {
         "maps": np.asfortranarray(found.maps, np.float64),
         "images": np.asfortranarray(found.images, np.float64),
