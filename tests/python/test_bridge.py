@@ -219,6 +219,101 @@ def test_a_failing_callback_ends_the_fit() -> None:
     assert answer["error"]["kinds"] == ["callback"]
 
 
+# ---- numbers, tags, covariates
+
+
+def beside(*columns: dict) -> dict:
+    """Put covariates beside twenty images, as R sends them."""
+    images = (np.arange(20 * 6 * 5) * 7919 % 256).reshape(20, 6, 5).astype("int32")
+    return {"kind": "table", "images": from_r(images), "columns": list(columns)}
+
+
+AGE = {"name": "age", "kind": "numbers", "values": np.arange(20.0)}
+SEX = {
+    "name": "sex",
+    "kind": "factor",
+    "codes": np.arange(20) % 2,
+    "levels": ["f", "m"],
+    "ordered": False,
+}
+
+
+def test_images_with_covariates_become_a_table() -> None:
+    table = received.images(beside(AGE, SEX))
+    assert table.columns.tolist() == ["image", "age", "sex"]
+    assert table["image"][3].shape == (6, 5)
+    assert table["age"].dtype == np.float64
+    assert table["sex"].tolist()[:3] == ["f", "m", "f"]
+    paths = {"kind": "table", "images": {"kind": "paths", "paths": ["a", "b"]}, "columns": []}
+    assert received.images(paths)["image"].tolist() == ["a", "b"]
+
+
+def test_contrasts_and_covariates_cross() -> None:
+    sent = {
+        "covariates": ["sex", "stage"],
+        "contrasts": {
+            "sex": "sum",
+            "stage": {"values": [0, 1, 1, 0, 2, 3], "columns": ["x", "y"]},
+        },
+    }
+    mended = received.settings(sent, [])
+    assert mended["covariates"] == ["sex", "stage"]
+    assert mended["contrasts"]["sex"] == "sum"
+    assert mended["contrasts"]["stage"].to_numpy().tolist() == [[0, 1], [1, 0], [2, 3]]
+    assert mended["contrasts"]["stage"].columns.tolist() == ["x", "y"]
+    assert received.settings({"covariates": []}, [])["covariates"] is None
+
+
+def test_outcomes_cross() -> None:
+    numbers = received.outcome({"kind": "numbers", "values": [1, 2]})
+    assert numbers.tolist() == [1.0, 2.0]
+    tags = received.outcome({"kind": "tags", "values": [[0, 1], [1, 1]], "tags": ["a", "b"]})
+    assert tags.columns.tolist() == ["a", "b"]
+    lists = received.outcome({"kind": "lists", "values": ["a", "b"], "lengths": [0, 2]})
+    assert lists == [[], ["a", "b"]]
+    assert received.levels(pd.DataFrame({"categories": [1]})) == []
+
+
+@pytest.mark.parametrize("kind", ["regressor", "tagger"])
+def test_other_estimators_fit_and_answer(kind: str) -> None:
+    images = beside(AGE, SEX)
+    settings = {"network": "mlp", "epochs": 1, "seed": 1, "covariates": ["age", "sex"]}
+    if kind == "regressor":
+        outcome = {"kind": "numbers", "values": np.arange(20) % 7}
+    else:
+        outcome = {
+            "kind": "tags",
+            "values": np.arange(40).reshape(20, 2) % 3 == 0,
+            "tags": ["a", "b"],
+        }
+    answer = bridge.fit(images, outcome, settings, kind=kind)
+    assert answer["error"] is None, answer["error"]
+    live, about = answer["value"]["model"], answer["value"]["description"]
+    assert (about["kind"], about["covariates"]) == (kind, ["age", "sex"])
+    if kind == "regressor":
+        assert about["family"] == "gaussian"
+        found = bridge.predict_numbers(live, images, "numeric")["value"]
+        np.testing.assert_array_equal(found[:, 0], live.predict(received.images(images)))
+        sure = bridge.conformalize(about["model"], images, outcome, {})["value"]["model"]
+        ends = bridge.predict_numbers(sure, images, "interval", 0.5)["value"]
+        assert (ends[:, 1] <= ends[:, 0]).all() and (ends[:, 0] <= ends[:, 2]).all()
+    else:
+        assert about["tags"] == ["a", "b"]
+        assert bridge.predict_tags(live, images)["value"].shape == (20, 2)
+        tuned = bridge.tune_thresholds(about["model"], images, outcome)["value"]["description"]
+        assert len(tuned["thresholds"]) == 2
+        assert about["thresholds"] == [0.5, 0.5]
+    table = bridge.coefficients(live, images, outcome, {"resamples": 5.0, "groups": np.arange(20)})
+    assert table["error"] is None, table["error"]
+    assert "cluster bootstrap percentile" in table["value"]["columns"][-2]
+    more = bridge.update(about["model"], images, outcome, {})
+    assert more["value"]["description"]["fingerprint"] != about["fingerprint"]
+    judged = bridge.evaluate(live, images, outcome, {"resamples": 20.0})
+    assert judged["error"] is None, judged["error"]
+    described = bridge.describe(bridge.revive(about["model"])["value"])["value"]["description"]
+    assert described["fingerprint"] == about["fingerprint"]
+
+
 # ---- networks with weights
 
 PICTURES = (np.arange(24 * 16 * 18) * 7919 % 256).reshape(24, 16, 18)

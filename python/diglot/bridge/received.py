@@ -129,7 +129,9 @@ def outcome(payload: Mapping[str, Any]) -> Any:
 
 def levels(y: Any) -> list[Any]:
     """Return the classes of a Categorical; numbers and tags have none."""
-    return list(getattr(y, "categories", []))
+    import pandas as pd
+
+    return y.categories.tolist() if isinstance(y, pd.Categorical) else []
 
 
 def pair(validation: Sequence[Any] | None) -> tuple[Any, Any] | None:

@@ -598,6 +598,18 @@ class ImagePredictor(Explained, NetworkEstimator):
         the bootstrap. The network itself is held fixed: that it would differ is not in the
         intervals. Images that it has learned from it fits too well, which makes log-odds, and
         coefficients with them, too large.
+
+        Examples
+        --------
+        >>> from diglot import ImageRegressor
+        >>> rng = np.random.default_rng(1)
+        >>> people = pd.DataFrame({"image": list(rng.random((80, 8, 8)))})
+        >>> people["age"] = rng.normal(50, 9, 80)
+        >>> years_left = 90 - people["age"] + rng.normal(size=80)
+        >>> model = ImageRegressor("mlp", epochs=1, seed=1, covariates=["age"])
+        >>> model = model.fit(people[:40], years_left[:40])
+        >>> model.coefficients(people[40:], years_left[40:])["estimate"].round(1).tolist()
+        [-1.0]
         """
         check_is_fitted(self)
         if self.design_ is None:
