@@ -86,6 +86,19 @@ test_that("hostile text is text", {
   expect_identical(shown(page, "(?s)<title>.*?</title>"), title)
 })
 
+test_that("a single image will do, and so will all of them right or all wrong", {
+  skip_if_no_report()
+  fit <- small_fit()
+  data <- planted_tibble()
+  header <- "(?s)<header>.*?</header>"
+  expect_match(shown(page_of(fit, data[3, ]), header), "on 1 image of 2 classes")
+  right <- data
+  right$label <- predict(fit, data)$.pred_class
+  expect_match(page_of(fit, right), "No image was misclassified")
+  right$label <- factor(fit$levels[3L - as.integer(right$label)], fit$levels)
+  expect_match(shown(page_of(fit, right), header), "0.0 % accuracy")
+})
+
 test_that("the code in it repeats the fit", {
   skip_if_no_report()
   fit <- small_fit()
