@@ -17,7 +17,7 @@
 #' \describe{
 #'   \item{`family = "gaussian"`, `quantiles = 0.5`}{see above.}
 #'   \item{`monitor = "val_loss"`}{or `"val_mae"`, the mean absolute error.}
-#'   \item{`clip_norm = NULL`}{for counts 1 by default.}
+#'   \item{`clip_norm = NULL`}{the most that the norm of a gradient may be; 1 by default.}
 #' }
 #'
 #' @inheritSection image_classifier Images

@@ -85,7 +85,7 @@ class ImageRegressor(
     warmup_epochs : float
         The rate grows over so many epochs.
     clip_norm : float, optional
-        The largest norm of the gradient; by default 1 for counts, else any.
+        The largest norm of the gradient; by default 1.
     mixup : float
         Blend pairs of images, with a share from Beta(mixup, mixup); 0 is off.
     augment : str, dict, Augment or None
@@ -250,10 +250,9 @@ class ImageRegressor(
         return Numbers.of(values, weights, outcome.family, outcome.quantiles)
 
     def _optimiser(self) -> Optimiser:
-        chosen = super()._optimiser()
-        if self.family == "poisson" and self.clip_norm is None:
-            return replace(chosen, clip_norm=1.0)  # its gradient grows as the exponential does
-        return chosen
+        # The gradient of squared error, and of a rate, knows no bound as that of classes does.
+        limit = 1.0 if self.clip_norm is None else float(self.clip_norm)
+        return replace(super()._optimiser(), clip_norm=limit)
 
     # ---- answers
 
