@@ -8,7 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from diglot import ImageClassifier, ImageRegressor, ImageTagger, InputError, ModelFileError, loads
+from diglot import (
+    ImageClassifier,
+    ImageRegressor,
+    ImageTagger,
+    InputError,
+    ModelFileError,
+    loads,
+    storage,
+)
 from diglot.outcomes import Design
 from diglot.outcomes.contrasts import contrast_matrix
 from diglot.predictor.coefficients import Refit, group_codes
@@ -403,8 +411,6 @@ def test_validation_data_brings_its_covariates():
 
 def test_files_of_before_covariates_still_load():
     """Version 0.1.0 wrote neither "design" nor "family"."""
-    from diglot import storage
-
     model = ImageClassifier("mlp", epochs=1, seed=1).fit(images(20), ["a", "b"] * 10)
     tensors, meta = storage.decode(model.to_bytes())
     del meta["design"]
@@ -412,6 +418,55 @@ def test_files_of_before_covariates_still_load():
         meta["settings"].pop(name, None)
     old = loads(storage.encode(tensors, meta))
     np.testing.assert_array_equal(old.predict_proba(images(5)), model.predict_proba(images(5)))
+
+
+JUNK = [None, 0, -1, 1e20, True, "x", "", [], {}, [1], {"a": 1}, 0.5, "image", [[]], ["a", "a"]]
+
+
+def _places(entry, above=()):
+    """Yield the way to each entry of a file's description; of long lists to the first few."""
+    inside = entry.items() if isinstance(entry, dict) else enumerate(entry[:4])
+    for key, value in inside:
+        yield (*above, key)
+        if isinstance(value, (dict, list)):
+            yield from _places(value, (*above, key))
+
+
+@pytest.mark.parametrize("kind", ["cumulative", "quantile", "tags"])
+def test_files_with_junk_in_them_are_refused_or_work(kind):
+    """Whatever stands in the place of one entry: never an error without words."""
+    table, eta, _ = people(30)
+    if kind == "cumulative":
+        y = pd.Categorical(np.digitize(eta, [-0.5, 0.5]), ordered=True)
+        model = ImageClassifier("mlp", family="cumulative", **QUICK).fit(table, y)
+    elif kind == "quantile":
+        model = ImageRegressor("mlp", family="quantile", quantiles=[0.2, 0.8], **QUICK)
+        model.fit(table, eta).conformalize(table, eta)
+    else:
+        model = ImageTagger("mlp", **QUICK).fit(table, pd.DataFrame({"a": eta > 0, "b": eta > 1}))
+    tensors, meta = storage.decode(model.to_bytes())
+    plain = {name: entry for name, entry in meta.items() if name not in ("graph", "history")}
+    places, rng, refused = list(_places(plain)), np.random.default_rng(0), 0
+    for _ in range(300):
+        changed = json.loads(json.dumps(meta))
+        *above, last = places[rng.integers(len(places))]
+        entry = changed
+        for key in above:
+            entry = entry[key]
+        entry[last] = JUNK[rng.integers(len(JUNK))]
+        try:
+            again = loads(storage.encode(tensors, changed))
+        except ModelFileError:
+            refused += 1
+            continue
+        again.summary()
+        again.to_bytes()
+        try:
+            again.predict(table)
+            again.coefficients()
+        except InputError:
+            pass  # a level by another name, say
+    assert refused > 100
 
 
 # ---- coefficients against generalised linear models, where images tell nothing

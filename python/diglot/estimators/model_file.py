@@ -84,7 +84,8 @@ def restore_common(
     given, settings, known = meta[network], meta["settings"], model.get_params(deep=False)
     if not isinstance(settings, dict) or not isinstance(given, (str, type(None))):
         raise ModelFileError("the model's settings are damaged: they are no table")
-    model.set_params(**{k: v for k, v in settings.items() if k in known})
+    # a stranger's file shall not say where this machine writes
+    model.set_params(**{k: v for k, v in settings.items() if k in known and k not in UNSAVED})
     for setting in pairs:
         if isinstance(getattr(model, setting), list):
             setattr(model, setting, tuple(getattr(model, setting)))

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from diglot.errors import ModelFileError
+from diglot.errors import InputError, ModelFileError
 from diglot.estimators.model_file import common_metadata, damage_told, restore_common
 from diglot.graph import COVARIATES, Graph
-from diglot.outcomes import Design
+from diglot.outcomes import Design, bare
+from diglot.predictor.settings import check_settings
 
 
 def metadata(model: Any) -> dict[str, Any]:
@@ -42,12 +43,27 @@ def restore(
         if meta.get("features") is not None:
             model.n_features_in_ = int(meta["features"])
         if meta.get("feature_names") is not None:
-            model.feature_names_in_ = np.array(meta["feature_names"], object)
+            model.feature_names_in_ = _names(meta["feature_names"])
+        _check_settings(model)
         sound = model._restored(meta, graph) and _takes(graph, model.design_)
+        sound = sound and bare(graph).output_shape == (model.outcome_.width,)
     if not sound:
         raise ModelFileError(
             f"{name} is a damaged model file: its outcome or covariates do not fit its network"
         )
+
+
+def _names(given: Any) -> np.ndarray:
+    if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
+        raise ValueError("its names of features are no list of text")
+    return np.array(given, object)
+
+
+def _check_settings(model: Any) -> None:
+    try:
+        check_settings(model)
+    except InputError as error:
+        raise ValueError(f"its settings: {error}") from error
 
 
 def _takes(graph: Graph, design: Design | None) -> bool:
