@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from diglot.augment import Augment
 from diglot.errors import InputError
+from diglot.estimators.settings import keep_settings
 from diglot.evaluation import evaluate_classes
 from diglot.graph import Graph
 from diglot.outcomes import Classes, Outcome
@@ -211,42 +212,7 @@ class ImageClassifier(
         seed: int | None = None,
         verbose: Any = "auto",
     ) -> None:
-        self.network = network
-        self.size = size
-        self.channels = channels
-        self.resize = resize
-        self.family = family
-        self.covariates = covariates
-        self.contrasts = contrasts
-        self.train = train
-        self.layer_decay = layer_decay
-        self.views = views
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.momentum = momentum
-        self.weight_decay = weight_decay
-        self.schedule = schedule
-        self.warmup_epochs = warmup_epochs
-        self.clip_norm = clip_norm
-        self.class_weight = class_weight
-        self.label_smoothing = label_smoothing
-        self.mixup = mixup
-        self.augment = augment
-        self.validation = validation
-        self.patience = patience
-        self.monitor = monitor
-        self.restore_best = restore_best
-        self.callbacks = callbacks
-        self.checkpoint = checkpoint
-        self.checkpoint_every = checkpoint_every
-        self.resume = resume
-        self.device = device
-        self.memory_limit = memory_limit
-        self.threads = threads
-        self.seed = seed
-        self.verbose = verbose
+        keep_settings(self, locals())
 
     # ---- what is learned
 

@@ -15,7 +15,7 @@ from diglot import evaluation
 from diglot.augment import Augment
 from diglot.engine import Optimiser
 from diglot.errors import InputError
-from diglot.estimators.settings import is_several, number
+from diglot.estimators.settings import is_several, keep_settings, number
 from diglot.graph import Graph
 from diglot.outcomes.numbers import FAMILIES, Numbers, encode_numbers
 from diglot.predictor import ImagePredictor
@@ -190,41 +190,7 @@ class ImageRegressor(
         seed: int | None = None,
         verbose: Any = "auto",
     ) -> None:
-        self.network = network
-        self.size = size
-        self.channels = channels
-        self.resize = resize
-        self.family = family
-        self.quantiles = quantiles
-        self.covariates = covariates
-        self.contrasts = contrasts
-        self.train = train
-        self.layer_decay = layer_decay
-        self.views = views
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.momentum = momentum
-        self.weight_decay = weight_decay
-        self.schedule = schedule
-        self.warmup_epochs = warmup_epochs
-        self.clip_norm = clip_norm
-        self.mixup = mixup
-        self.augment = augment
-        self.validation = validation
-        self.patience = patience
-        self.monitor = monitor
-        self.restore_best = restore_best
-        self.callbacks = callbacks
-        self.checkpoint = checkpoint
-        self.checkpoint_every = checkpoint_every
-        self.resume = resume
-        self.device = device
-        self.memory_limit = memory_limit
-        self.threads = threads
-        self.seed = seed
-        self.verbose = verbose
+        keep_settings(self, locals())
 
     # ---- what is learned
 

@@ -12,6 +12,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from diglot import evaluation
 from diglot.augment import Augment
+from diglot.estimators.settings import keep_settings
 from diglot.graph import Graph
 from diglot.outcomes.tags import Tags, encode_tags
 from diglot.outcomes.thresholds import best_thresholds
@@ -177,40 +178,7 @@ class ImageTagger(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImagePredic
         seed: int | None = None,
         verbose: Any = "auto",
     ) -> None:
-        self.network = network
-        self.size = size
-        self.channels = channels
-        self.resize = resize
-        self.covariates = covariates
-        self.contrasts = contrasts
-        self.train = train
-        self.layer_decay = layer_decay
-        self.views = views
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.momentum = momentum
-        self.weight_decay = weight_decay
-        self.schedule = schedule
-        self.warmup_epochs = warmup_epochs
-        self.clip_norm = clip_norm
-        self.label_smoothing = label_smoothing
-        self.mixup = mixup
-        self.augment = augment
-        self.validation = validation
-        self.patience = patience
-        self.monitor = monitor
-        self.restore_best = restore_best
-        self.callbacks = callbacks
-        self.checkpoint = checkpoint
-        self.checkpoint_every = checkpoint_every
-        self.resume = resume
-        self.device = device
-        self.memory_limit = memory_limit
-        self.threads = threads
-        self.seed = seed
-        self.verbose = verbose
+        keep_settings(self, locals())
 
     # ---- what is learned
 

@@ -19,7 +19,7 @@ from diglot.baseline.regression import Regression, fit_regression
 from diglot.errors import InputError, ModelFileError
 from diglot.estimators.inputs import common_channels
 from diglot.estimators.model_file import damage_told
-from diglot.estimators.settings import is_several, jsonable, number, whole
+from diglot.estimators.settings import is_several, jsonable, keep_settings, number, whole
 from diglot.evaluation import evaluate_classes
 from diglot.images import ImageSet, as_images
 from diglot.outcomes.classes import log_softmax
@@ -112,15 +112,7 @@ class HogClassifier(ClassifierMixin, BaseEstimator):
         class_weight: Mapping[Any, float] | str | None = None,
         seed: int | None = 0,
     ) -> None:
-        self.size = size
-        self.channels = channels
-        self.orientations = orientations
-        self.cell = cell
-        self.block = block
-        self.C = C
-        self.inner_folds = inner_folds
-        self.class_weight = class_weight
-        self.seed = seed
+        keep_settings(self, locals())
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> HogClassifier:
         """Fit the regression.

@@ -31,7 +31,7 @@ from diglot.estimators.base import NetworkEstimator, last_measures
 from diglot.estimators.inputs import check_channels, input_spec, standardised
 from diglot.estimators.phases import Fitted, score_batch
 from diglot.estimators.settings import epochs as epochs_of
-from diglot.estimators.settings import flag, number, optimiser, whole
+from diglot.estimators.settings import flag, keep_settings, number, optimiser, whole
 from diglot.evaluation import evaluate_captions
 from diglot.graph import Graph, InputSpec
 from diglot.images import ImageSet, as_images, batches
@@ -235,51 +235,7 @@ class ImageCaptioner(NetworkEstimator):
         seed: int | None = None,
         verbose: Any = "auto",
     ) -> None:
-        self.encoder = encoder
-        self.decoder = decoder
-        self.attention = attention
-        self.layers = layers
-        self.hidden = hidden
-        self.embedding = embedding
-        self.heads = heads
-        self.tied = tied
-        self.dropout = dropout
-        self.layer = layer
-        self.size = size
-        self.channels = channels
-        self.resize = resize
-        self.train = train
-        self.encoder_rate = encoder_rate
-        self.views = views
-        self.min_count = min_count
-        self.max_words = max_words
-        self.lowercase = lowercase
-        self.max_length = max_length
-        self.epochs = epochs
-        self.self_critical = self_critical
-        self.batch_size = batch_size
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.momentum = momentum
-        self.weight_decay = weight_decay
-        self.schedule = schedule
-        self.warmup_epochs = warmup_epochs
-        self.clip_norm = clip_norm
-        self.label_smoothing = label_smoothing
-        self.augment = augment
-        self.validation = validation
-        self.patience = patience
-        self.monitor = monitor
-        self.restore_best = restore_best
-        self.callbacks = callbacks
-        self.checkpoint = checkpoint
-        self.checkpoint_every = checkpoint_every
-        self.resume = resume
-        self.device = device
-        self.memory_limit = memory_limit
-        self.threads = threads
-        self.seed = seed
-        self.verbose = verbose
+        keep_settings(self, locals())
 
     # ---- training
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,13 @@ from diglot.training import learning_rate
 
 # Not part of a model file: they say how to watch and keep a fit, not what it is.
 UNSAVED = ("callbacks", "verbose", "checkpoint", "checkpoint_every", "resume")
+
+
+def keep_settings(model: Any, given: Mapping[str, Any]) -> None:
+    """Set an estimator's settings: all arguments of its ``__init__``, which ``locals()`` are."""
+    for name, value in given.items():
+        if name not in ("self", "__class__"):
+            setattr(model, name, value)
 
 
 def whole(name: str, value: Any, least: int) -> int:
