@@ -184,6 +184,8 @@ def test_validation_stops_and_keeps_the_best():
     model = mlp(validation=0.25, patience=2, epochs=12, monitor="val_mae").fit(images, light)
     best = model.history_["val_mae"].idxmin()
     assert model.best_epoch_ == model.history_["epoch"][best]
+    more = len(model.history_) + 2
+    assert len(model.update(images, light, epochs=2).history_) == more  # nothing stops it
     given = mlp(epochs=3).fit(images[:90], light[:90], validation_data=(images[90:], light[90:]))
     error = np.abs(given.predict(images[90:]) - light[90:]).mean()
     at_best = given.history_.loc[given.history_["epoch"] == given.best_epoch_, "val_mae"].iloc[0]

@@ -103,7 +103,8 @@ class NetworkEstimator(BaseEstimator):
 
     def _plan(self, seed: int, *, judged: bool, **more: Any) -> Plan:
         """Return what all phases of a fit share; ``more`` differs from the settings."""
-        if self.patience is not None and not judged:
+        goes_on = more.get("first_epoch", 0) > 0  # as many epochs as were asked for
+        if self.patience is not None and not judged and not goes_on:
             raise InputError(
                 "patience needs images to judge by: give validation=0.2 or validation_data="
             )
@@ -113,7 +114,7 @@ class NetworkEstimator(BaseEstimator):
             learning_rate=1.0,
             seed=seed,
             monitor=self.monitor if judged else None,
-            patience=self.patience,
+            patience=self.patience if judged else None,
             restore_best=bool(self.restore_best),
             **settings,
         )
