@@ -243,6 +243,6 @@ check_share <- function(x, what, call) {
 refitted <- function(object, answer) {
   new_fit(
     answer,
-    call = object$call, terms = object$terms, ordered = object$ordered, images = object$images
+    call = object$call, terms = object$terms, ordered = object$ordered
   )
 }

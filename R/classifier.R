@@ -354,7 +354,7 @@ fit_predictor <- function(given, call, kind, earlier = NULL, env = rlang::caller
   wrap <- function(answer) {
     new_fit(
       answer,
-      call = call, terms = given$terms, ordered = sent$labels$ordered, images = sent$count
+      call = call, terms = given$terms, ordered = sent$labels$ordered
     )
   }
   args <- list(
@@ -509,13 +509,13 @@ new_model <- function(answer, ..., call, terms, class) {
   )
 }
 
-new_fit <- function(answer, call = NULL, terms = list(), ordered = FALSE, images = NA_integer_) {
+new_fit <- function(answer, call = NULL, terms = list(), ordered = FALSE) {
   about <- answer$description
   beside <- text_from(about$covariates)
   fit <- function(class, ...) {
     new_model(
       answer, ...,
-      family = about$family, covariates = beside, images = images,
+      family = about$family, covariates = beside, images = about$images %||% NA_integer_,
       call = call, terms = terms, class = class
     )
   }
@@ -562,8 +562,7 @@ update.image_classifier <- function(object, data, y = NULL, epochs = NULL, weigh
   wrap <- function(answer) {
     new_fit(
       answer,
-      call = object$call, terms = object$terms, ordered = object$ordered,
-      images = object$images + count
+      call = object$call, terms = object$terms, ordered = object$ordered
     )
   }
   answer <- call_bridge(

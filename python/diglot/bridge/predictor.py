@@ -141,6 +141,7 @@ def description(model: Any) -> dict[str, Any]:
         **fitted.description(model),
         **_outcome(model),
         "kind": model.kind,
+        "images": None if model.n_images_ is None else plain.count(model.n_images_),
         "covariates": [] if model.design_ is None else model.design_.names,
         "lineage": lineage(model),
         "certainty": model.certainty() if hasattr(model, "certainty") else {},

@@ -99,6 +99,9 @@ class ImagePredictor(Explained, NetworkEstimator):
         What was learned.
     design_ : Design or None
         How covariates become numbers.
+    n_images_ : int or None
+        How many images were learned from, those of later training counted, too; None where an
+        older file does not tell.
     """
 
     kind: str  # of the model file
@@ -438,6 +441,9 @@ class ImagePredictor(Explained, NetworkEstimator):
     def _settled(self, fitted: Fitted, seen: _Observed, fit: Fit, session: _Session) -> None:
         """Set the fitted attributes."""
         self.outcome_, self.design_ = seen.outcome, seen.design
+        counted = int((seen.weights > 0).sum())
+        before = getattr(self, "n_images_", None) if session.first_epoch else 0
+        self.n_images_ = None if before is None else before + counted
         self._settle(fitted, fit.plan.seed, fit.device, first_epoch=session.first_epoch)
 
     def find_learning_rate(
@@ -687,13 +693,16 @@ class ImagePredictor(Explained, NetworkEstimator):
             "input": f"{spec.height} x {spec.width} pixels, {spec.channels} channel(s)",
             **self._outcome_words(),
             **beside,
-            "trained": f"{len(self.history_)} epochs on {self.device_}, seed {self.seed_}"
-            f" ({self.stopped_})",
+            "trained": f"{len(self.history_)} epochs{self._images_told()} on {self.device_}, "
+            f"seed {self.seed_} ({self.stopped_})",
             **lineage(self),
             "last epoch": last_measures(self.history_, names),
             "fingerprint": self.fingerprint()[:16],
         }
         return "\n".join(f"{name:13}{text}" for name, text in lines.items())
+
+    def _images_told(self) -> str:
+        return "" if self.n_images_ is None else f" of {self.n_images_:,} images"
 
     def _outcome_words(self) -> dict[str, str]:
         """Return what is learned, in words."""

@@ -21,6 +21,7 @@ def metadata(model: Any) -> dict[str, Any]:
         **common_metadata(model, model.kind, "network", "class_weight", "contrasts"),
         **model._told(),
         "design": None if model.design_ is None else model.design_.to_dict(),
+        "images": model.n_images_,
         "features": getattr(model, "n_features_in_", None),
         "feature_names": None if names is None else [str(n) for n in names],
     }
@@ -40,6 +41,8 @@ def restore(
         graph = restore_common(model, tensors, meta, "network", ("size", "epochs"))
         design = meta.get("design")  # files of version 0.1.0 had none
         model.design_ = None if design is None else Design.from_dict(design)
+        count = meta.get("images")
+        model.n_images_ = None if count is None else _count(count)
         if meta.get("features") is not None:
             model.n_features_in_ = int(meta["features"])
         if meta.get("feature_names") is not None:
@@ -51,6 +54,12 @@ def restore(
         raise ModelFileError(
             f"{name} is a damaged model file: its outcome or covariates do not fit its network"
         )
+
+
+def _count(given: Any) -> int:
+    if not isinstance(given, int) or isinstance(given, bool) or given < 0:
+        raise ValueError(f"it was learned from {given!r} images")
+    return given
 
 
 def _names(given: Any) -> np.ndarray:

@@ -53,7 +53,7 @@ def report_data(
     title : str, optional
         The heading.
     training_images : int, optional
-        How many images it learned from.
+        How many images it learned from, where it does not know it itself.
     names : sequence of k str, optional
         How to spell the classes.
 
@@ -83,7 +83,7 @@ def report_data(
     >>> model = model.fit(digits[["image"]], digits["label"])
     >>> told = report_data(model, digits[["image"]], digits["label"])
     >>> told["data"].to_numpy().tolist()
-    [['test', 100]]
+    [['training', 100], ['test', 100]]
     """
     if not hasattr(model, "predict_proba") or not hasattr(model, "classes_"):
         raise InputError(f"a report is on a fitted classifier, not on a {type(model).__name__}.")
@@ -100,7 +100,7 @@ def report_data(
     network = getattr(getattr(model, "network_", None), "name", None)
     return {
         "title": _clean(title or f"Image classification{f' with {network}' if network else ''}"),
-        "data": _parts(training_images, len(images)),
+        "data": _parts(training_images or getattr(model, "n_images_", None), len(images)),
         "classes": pd.DataFrame(
             {"class": names, "images": np.bincount(truth, minlength=len(names))}
         ),
