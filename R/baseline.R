@@ -27,9 +27,9 @@
 #' }
 #'
 #' @inheritParams image_classifier
-#' @param x,formula A formula such as `digit ~ image`: the labels, and the one column of images; or a
-#'   data frame with a column `image` (or one column only), an array, a list of matrices or a vector
-#'   of file names.
+#' @param x,formula A formula such as `digit ~ image`: the labels, and the one column of images; or
+#'   a data frame with a column `image` (or one column only), an array, a list of matrices or a
+#'   vector of file names.
 #' @return An object of class `hog_classifier` and `image_classifier`: it predicts, is assessed,
 #'   compared, saved and loaded as a network is. `tidy()` gives the penalties that were tried:
 #'   `C`, `log_loss` and whether it was `chosen`; `glance()` one row on the whole fit.

@@ -139,7 +139,8 @@ resampled_settings <- function(model, ...) {
   setdiff(known, c("seed", "callbacks", "checkpoint", "checkpoint_every", "resume"))
 }
 
-# `groups` as a column, its name, a formula or a vector; `dots` hold the data where `x` is a formula.
+# `groups` as a column, its name, a formula or a vector; `dots` hold the data where `x` is a
+# formula.
 group_values <- function(groups, dots, x, call, what = "data") {
   data <- NULL
   if (is.data.frame(x)) {

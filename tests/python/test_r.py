@@ -560,6 +560,13 @@ def test_nothing_of_r_is_left_to_run_when_python_is_gone():
     assert (done.returncode, done.stderr) == (2, "")
 
 
+def test_a_python_that_was_started_by_a_relative_path():
+    """Debian's is no shared library, which reticulate then took the program for."""
+    command = os.path.relpath(sys.executable)
+    done = ran([command, "-c", "import diglot; diglot.r.start(); print('started')"])
+    assert done.stdout.splitlines()[-1] == "started"
+
+
 def test_python_that_embeds_r_that_calls_back_into_the_same_python():
     in_python(f"""{FITS}
 import os

@@ -17,6 +17,23 @@ utils::capture.output(loadNamespace("reticulate"))
 if (is.null(getOption("reticulate.useImportHook"))) options(reticulate.useImportHook = FALSE)
 """
 
+# A Python whose interpreter is not a shared library is the program itself. reticulate does not see
+# it where the program was started by a relative path, and tries to load it as a library.
+_SAME_PROGRAM = """
+local({
+  name <- "main_process_python_info"
+  found <- get0(name, asNamespace("reticulate"), mode = "function", inherits = FALSE)
+  info <- if (is.null(found)) NULL else found()
+  program <- Sys.readlink("/proc/self/exe")
+  library <- if (is.character(info$libpython)) info$libpython else NA_character_
+  same <- identical(normalizePath(library, mustWork = FALSE), program)
+  if (!is.na(library) && nzchar(program) && same) {
+    info$libpython <- NA_character_
+    utils::assignInNamespace(name, function() info, "reticulate")
+  }
+})
+"""
+
 _kept: list[Any] = []  # what reticulate calls must live as long as the process
 
 
@@ -41,6 +58,7 @@ def connect_reticulate(base: Any, hosted_by_r: bool) -> None:
     if not folder:
         return
     base["eval"](base["parse"](text=_LOAD), base[".BaseNamespaceEnv"])
+    base["eval"](base["parse"](text=_SAME_PROGRAM), base[".BaseNamespaceEnv"])
     available = base["getExportedValue"]("reticulate", "py_available")
     if not available(initialize=True)[0]:
         raise MissingPackageError(
