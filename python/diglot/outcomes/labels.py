@@ -102,9 +102,10 @@ def _recode(categories: np.ndarray, codes: np.ndarray, known: np.ndarray) -> np.
     recoded = table[codes] if len(codes) else codes
     if (recoded < 0).any():
         row = int(np.flatnonzero(recoded < 0)[0])
+        label = categories[codes[row]]
         raise InputError(
-            f"the label {categories[codes[row]]!r} of row {row + 1} was not seen in training; "
-            f"known are: {', '.join(map(str, known.tolist()[:20]))}"
+            f"the label {label!r} of row {row + 1} was not seen in training; "
+            f"known are: {', '.join(map(repr, known.tolist()[:20]))}"
         )
     return recoded
 
