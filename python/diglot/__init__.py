@@ -33,6 +33,7 @@ _MODULES = {
     "compare_models": "evaluation",
     "reliability": "evaluation",
     "roc_curve": "evaluation",
+    "predict_files": "scoring",
     "nearest_images": "examination",
     "worst_errors": "examination",
     "report": "report",
@@ -89,6 +90,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
     from diglot.regressor import ImageRegressor
     from diglot.report import report
     from diglot.resampling import cross_validate, learning_curve
+    from diglot.scoring import predict_files
     from diglot.tagger import ImageTagger
     from diglot.zoo import pretrained
 
@@ -123,6 +125,7 @@ __all__ = [
     "network",
     "networks",
     "plots",
+    "predict_files",
     "pretrained",
     "r",
     "read_captions",

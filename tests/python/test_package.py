@@ -22,6 +22,7 @@ HEAVY = {"mxnet", "numpy", "pandas", "scipy", "sklearn", "skimage", "PIL", "tqdm
 # Ground floor first, as in CONTRIBUTING.md: a room imports only from rooms above it in this list.
 ROOMS = [
     "errors",
+    "gpus",
     "progress",
     "seeds",
     "storage",
@@ -50,10 +51,12 @@ ROOMS = [
     "baseline",
     "captioner",
     "models",
+    "scoring",
     "resampling",
     "examination",
     "plots",
     "installation",
+    "setup_gpu",
     "r",
     "report",
     "__init__",

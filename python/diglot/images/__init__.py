@@ -4,7 +4,7 @@ from diglot.datasets import example_images
 from diglot.images.batches import batches
 from diglot.images.cache import PreparedImages
 from diglot.images.decode import decode, read_header
-from diglot.images.folders import find_images, read_images
+from diglot.images.folders import find_images, read_images, walk_images
 from diglot.images.idx import read_idx, read_idx_array
 from diglot.images.prepare import prepare
 from diglot.images.source import ImageSet, as_images
@@ -24,4 +24,5 @@ __all__ = [
     "read_idx",
     "read_idx_array",
     "read_images",
+    "walk_images",
 ]

@@ -105,6 +105,43 @@ def find_images(
     return found
 
 
+def walk_images(folder: str | os.PathLike[str]) -> list[str]:
+    """List all images below a folder, whether it has class folders or not.
+
+    Parameters
+    ----------
+    folder : path
+
+    Returns
+    -------
+    list of str
+        A folder's own images come before those of the folders in it; names are sorted by code
+        point. Hidden ones do not count.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     (pathlib.Path(folder) / "more").mkdir()
+    ...     for name in ("b.png", "more/a.png", "notes.txt"):
+    ...         _ = (pathlib.Path(folder) / name).write_bytes(b"")
+    ...     [os.path.relpath(path, folder).replace(os.sep, "/") for path in walk_images(folder)]
+    ['b.png', 'more/a.png']
+    """
+    root = os.path.expanduser(os.fsdecode(folder))
+    found = _walk(root, EXTENSIONS, True, ())
+    if not found:
+        raise InputError(
+            f"The folder '{root}' holds no images; diglot looks for {', '.join(EXTENSIONS)}."
+        )
+    return found
+
+
 def read_images(
     folder: str | os.PathLike[str],
     *,
