@@ -47,6 +47,7 @@ from diglot.bridge.resampling import (
     summarise_curve,
     summarise_folds,
 )
+from diglot.bridge.scoring import predict_files, predict_files_defaults
 from diglot.bridge.setup import check_setup, devices, has_engine
 from diglot.bridge.uncertainty import calibrate, conformalize, coverage, predict_set
 
@@ -84,6 +85,8 @@ __all__ = [
     "network",
     "networks",
     "pictures",
+    "predict_files",
+    "predict_files_defaults",
     "predict_numbers",
     "predict_proba",
     "predict_set",
