@@ -81,6 +81,10 @@
 #'     state is written each epoch, and every so many steps; the folder from which a training that
 #'     was cut short goes on, to the same bytes.}
 #'   \item{`device = "auto"`}{`"cpu"`, `"gpu"`, ..., see [devices()].}
+#'   \item{`precision = "auto"`}{with which numbers a processor scores: `"float32"`, or `"int8"`,
+#'     integers of 8 bits, which are several times as fast for large networks. `"auto"` takes them
+#'     where they agree with float32 for 99.5 % of some training images and are faster on this
+#'     machine.}
 #'   \item{`memory_limit = NULL`}{bytes of decoded images to keep in memory.}
 #'   \item{`threads = NULL`}{of the processor; by default one for each physical core.}
 #'   \item{`seed = NULL`}{a whole number. It drives everything random. `NULL` draws one with R's
@@ -288,7 +292,7 @@ setting_defaults <- function(kind = "classifier") {
     schedule = "cosine", warmup_epochs = 0, clip_norm = NULL, mixup = 0, augment = NULL,
     validation = NULL, patience = NULL, monitor = "val_loss", restore_best = TRUE,
     callbacks = NULL, checkpoint = NULL, checkpoint_every = NULL, resume = NULL, device = "auto",
-    memory_limit = NULL, threads = NULL, seed = NULL, verbose = "auto"
+    precision = "auto", memory_limit = NULL, threads = NULL, seed = NULL, verbose = "auto"
   )
   own <- switch(kind,
     classifier = list(family = "multinomial", class_weight = NULL, label_smoothing = 0),

@@ -96,6 +96,11 @@ class ImageTagger(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImagePredic
         without the break; begins anew where there is none yet.
     device : {"auto", "cpu", "gpu", "gpu:1"}
         Where to compute.
+    precision : {"auto", "float32", "int8"}
+        With which numbers a CPU scores. 8-bit integers are several times as fast for large
+        networks; what they need is measured on training images at the end of a fit. "auto" takes
+        them where that agrees with float32 for 99.5 % of these images and is faster on this
+        machine.
     memory_limit : int, optional
         Bytes of decoded images to keep in memory; more go to a file on disk.
     threads : int, optional
@@ -173,6 +178,7 @@ class ImageTagger(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImagePredic
         checkpoint_every: int | None = None,
         resume: str | os.PathLike[str] | bool | None = None,
         device: str = "auto",
+        precision: str = "auto",
         memory_limit: int | None = None,
         threads: int | None = None,
         seed: int | None = None,

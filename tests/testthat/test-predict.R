@@ -60,3 +60,23 @@ test_that("ties go to the first level", {
   tied <- diglot:::class_column(fake_fit(), matrix(0.5, 2L, 2L))
   expect_identical(as.character(tied$.pred_class), c("two", "two"))
 })
+
+test_that("a fit scores with 8-bit integers where that is asked for", {
+  skip_if_no_diglot()
+  data <- planted_tibble(8L)
+  learn <- function(precision) {
+    image_classifier(
+      label ~ image, data,
+      network = "convnet", epochs = 2, batch_size = 8, seed = 1, precision = precision
+    )
+  }
+  integers <- learn("int8")
+  floats <- learn("float32")
+  expect_identical(fingerprint(integers), fingerprint(floats))
+  expect_match(integers$lineage[["int8"]], "^answers as float32 for [0-9.]+ % of 16 training images$")
+  p <- as.matrix(predict(integers, data, type = "prob"))
+  q <- as.matrix(predict(floats, data, type = "prob"))
+  expect_false(identical(p, q))
+  expect_lt(max(abs(p - q)), 0.1)
+  expect_error(learn("int4"), "precision", class = "diglot_error_input")
+})

@@ -143,7 +143,10 @@ def description(model: Any) -> dict[str, Any]:
         "kind": model.kind,
         "images": None if model.n_images_ is None else plain.count(model.n_images_),
         "covariates": [] if model.design_ is None else model.design_.names,
-        "lineage": lineage(model),
+        "lineage": {
+            **lineage(model),
+            **({} if model.int8_ is None else {"int8": str(model.int8_)}),
+        },
         "certainty": model.certainty() if hasattr(model, "certainty") else {},
     }
 

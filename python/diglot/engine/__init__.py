@@ -5,7 +5,7 @@ Only the ``mxnet*`` files in this folder import MXNet, and only when a graph is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,7 +14,16 @@ import numpy as np
 from diglot.errors import DeviceError, InputError
 from diglot.graph import Graph
 
-__all__ = ["Device", "Executor", "Optimiser", "devices", "open_executor", "pick_device"]
+__all__ = [
+    "Device",
+    "Executor",
+    "Optimiser",
+    "devices",
+    "int8_scorer",
+    "measure_ranges",
+    "open_executor",
+    "pick_device",
+]
 
 Weigh = Callable[[np.ndarray], np.ndarray]
 
@@ -123,6 +132,13 @@ class Executor(Protocol):
         """Set what :meth:`optimiser_state` returned."""
 
 
+class Scorer(Protocol):
+    """Answers for one graph, and does nothing else."""
+
+    def forward(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the graph's first output, in scoring mode."""
+
+
 def devices() -> list[dict[str, object]]:
     """Return one row a device: device, engine and its version."""
     from diglot.engine import mxnet
@@ -131,12 +147,13 @@ def devices() -> list[dict[str, object]]:
 
 
 def pick_device(device: str = "auto") -> Device:
-    """Return the device that ``device`` names; "auto" is the first GPU, else the CPU.
+    """Return the device that ``device`` names; "auto" is the first usable GPU, else the CPU.
 
     Raises
     ------
     DeviceError
-        If it is named and not there: there is no silent fall-back.
+        If it is named and not there, or if MXNet's build has no code for it: there is no silent
+        fall-back, and no crash later.
     """
     from diglot.engine import mxnet
 
@@ -145,18 +162,19 @@ def pick_device(device: str = "auto") -> Device:
     text = str(device)
     kind, _, number = text.partition(":")
     if text == "auto":
-        return Device("gpu") if mxnet.gpu_count() else Device("cpu")
+        usable = (i for i in range(mxnet.gpu_count()) if not mxnet.gpu_problem(i))
+        return next((Device("gpu", index) for index in usable), Device("cpu"))
     if (
         kind not in ("cpu", "gpu")
         or (number and not number.isdigit())
         or (kind == "cpu" and number)
     ):
         raise InputError(f'device must be "auto", "cpu", "gpu" or "gpu:1", not {device!r}')
-    index, count = int(number or 0), mxnet.gpu_count() if kind == "gpu" else 1
-    if kind == "gpu" and index >= count:
-        have = f"{count} GPU(s) are usable" if count else "no usable GPU was found"
+    index = int(number or 0)
+    problem = mxnet.gpu_problem(index) if kind == "gpu" else ""
+    if problem:
         raise DeviceError(
-            f'device="{text}" was asked for, but {have} (MXNet {mxnet.version()}); '
+            f'device="{text}" was asked for, but {problem} (MXNet {mxnet.version()}); '
             'use device="cpu" or "auto", or see devices() for what is missing'
         )
     return Device(kind, index)
@@ -173,3 +191,22 @@ def open_executor(
     from diglot.engine.mxnet_executor import MXNetExecutor
 
     return MXNetExecutor(graph, pick_device(device), changing=changing)
+
+
+def measure_ranges(
+    graph: Graph, batches: Iterable[Mapping[str, np.ndarray]]
+) -> dict[str, tuple[float, float]]:
+    """Return what int8 must know of a network's layers: between which numbers their outputs lie.
+
+    Nothing for a network of which no layer can be computed with integers.
+    """
+    from diglot.engine import mxnet_int8
+
+    return mxnet_int8.measure_ranges(graph, batches)
+
+
+def int8_scorer(graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> Scorer:
+    """Return what scores with 8-bit integers on a CPU, by ranges that `measure_ranges` measured."""
+    from diglot.engine.mxnet_int8 import Int8Scorer
+
+    return Int8Scorer(graph, ranges)

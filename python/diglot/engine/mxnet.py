@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import os
 import warnings
 from collections.abc import Iterator
@@ -13,7 +12,9 @@ from types import ModuleType
 
 import numpy as np
 
+from diglot.engine.libraries import find_libraries, package_folders, preload
 from diglot.errors import DeviceError, MissingPackageError, OutOfMemoryError
+from diglot.gpus import Gpu, find_gpus, installed_build, why_not
 
 # MXNet 1.9.1 reads these names while it is imported; numpy 1.24 took them away.
 _ALIASES = {
@@ -66,7 +67,10 @@ def physical_cores() -> int:
 def _environment() -> dict[str, str]:
     """Return the settings that MXNet reads while it is loaded; what the user has set goes first."""
     settings = {"OMP_NUM_THREADS": str(physical_cores()), "MXNET_SUBGRAPH_VERBOSE": "0"}
-    if not _is_built_for_gpus():
+    if _is_built_for_gpus():
+        # CUDA numbers GPUs by their speed if it is not told to number them as nvidia-smi does.
+        settings["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+    else:
         # On a CPU, MXNet's scheduler thread only puts OpenMP's threads to sleep between operators
         # (LeNet trains at half the speed with it); its choice of which operators to run on
         # several threads goes by times that it measures while it is loaded.
@@ -75,8 +79,8 @@ def _environment() -> dict[str, str]:
 
 
 def _is_built_for_gpus() -> bool:
-    names = (d.metadata["Name"] or "" for d in importlib.metadata.distributions())
-    return any(name.lower().startswith("mxnet-cu") for name in names)
+    build = installed_build()
+    return build is not None and build.for_gpus
 
 
 @cache
@@ -90,6 +94,7 @@ def load() -> ModuleType:
     """
     for name, value in _environment().items():
         os.environ.setdefault(name, value)
+    problems = preload(find_libraries(package_folders())) if _is_built_for_gpus() else {}
     try:
         with warnings.catch_warnings(), _numpy_aliases():
             warnings.simplefilter("ignore")
@@ -100,16 +105,18 @@ def load() -> ModuleType:
             "'numpy<2' setuptools"
         ) from error
     except (OSError, AttributeError) as error:
+        broken = "".join(f" ({name}: {why})" for name, why in problems.items())
         raise MissingPackageError(
-            f"MXNet is installed but does not load: {error}; see check_setup() for what is missing"
+            f"MXNet is installed but does not load: {error}{broken}; see check_setup() for what is "
+            "missing" + (", python -m diglot.setup_gpu mends it" if _is_built_for_gpus() else "")
         ) from error
-    with _standard_error_closed():
+    with standard_error_closed():
         module.nd.waitall()  # its engine starts here, and would announce itself
     return module
 
 
 @contextmanager
-def _standard_error_closed() -> Iterator[None]:
+def standard_error_closed() -> Iterator[None]:
     """Keep what C++ writes to standard error to itself, for as short a time as can be."""
     try:
         kept = os.dup(2)
@@ -141,6 +148,51 @@ def gpu_count() -> int:
         return 0
 
 
+def gpu_problem(index: int, gpus: list[Gpu] | None = None) -> str:
+    """Return why GPU ``index`` cannot be used, and what to do; "" if it can.
+
+    MXNet counts every GPU of the machine, also those that its build has no code for: to compute
+    there would end in a crash. ``gpus`` are those of the machine, looked for if not given.
+    """
+    found = find_gpus() if gpus is None else gpus
+    count = gpu_count()
+    if index < len(found):
+        return why_not(found[index], installed_build(), sees_it=index < count)
+    if index < count:  # MXNet sees one where nvidia-smi is missing, as in some containers
+        return ""
+    number = max(len(found), count)
+    return f"there are only {number} GPU(s)" if number else "no usable GPU was found"
+
+
+def verify_gpu(index: int = 0) -> None:
+    """Compute something known on a GPU.
+
+    Raises
+    ------
+    DeviceError
+        If it cannot be used, or computes something else.
+    """
+    problem = gpu_problem(index)
+    if problem:
+        raise DeviceError(problem)
+    mx = load()
+    rng = np.random.default_rng(1)
+    images, kernel = rng.random((2, 3, 8, 9)), rng.random((4, 3, 3, 3))
+    with errors_translated(batch=len(images)):
+        at = mx.gpu(index)
+        found = mx.nd.Convolution(
+            mx.nd.array(images, ctx=at),
+            mx.nd.array(kernel, ctx=at),
+            kernel=(3, 3),
+            num_filter=4,
+            no_bias=True,
+        ).asnumpy()
+    windows = np.lib.stride_tricks.sliding_window_view(images, (3, 3), axis=(2, 3))
+    # the convolutions of newer GPUs keep 10 bits of a number
+    if not np.allclose(found, np.einsum("nchwij,fcij->nfhw", windows, kernel), rtol=1e-2):
+        raise DeviceError(f"gpu:{index} computes wrong numbers: check its driver")
+
+
 def threads() -> int:
     """Return how many threads MXNet computes with on the CPU."""
     text = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
@@ -154,6 +206,8 @@ def devices() -> list[dict[str, object]]:
         {"device": "cpu", "engine": "mxnet", "version": version(), "memory": None}
     ]
     for index in range(gpu_count()):
+        if gpu_problem(index):
+            continue
         _, total = mx.context.gpu_memory_info(index)
         rows.append(
             {"device": f"gpu:{index}", "engine": "mxnet", "version": version(), "memory": total}

@@ -17,7 +17,7 @@ from diglot.graph import Graph, Node, Parameter
 from diglot.operators import Attrs
 
 _RANDOM = {"Dropout"}
-_STEADY_ROWS = 16
+STEADY_ROWS = 16
 
 
 def to_engine_layout(images: np.ndarray) -> np.ndarray:
@@ -46,7 +46,7 @@ def from_engine_layout(images: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
 
 
-def _engine_input(name: str, values: np.ndarray) -> np.ndarray:
+def engine_input(name: str, values: np.ndarray) -> np.ndarray:
     """Turn images around; features and targets lie as the graph has them."""
     return to_engine_layout(values) if name == "data" and values.ndim == 4 else values
 
@@ -167,7 +167,7 @@ class MXNetExecutor:
                 total += output.sum()
 
     def _training_outputs(self, inputs: Mapping[str, np.ndarray]) -> Sequence[Any]:
-        arrays = [self._array(_engine_input(n, inputs[n])) for n in self._train_inputs]
+        arrays = [self._array(engine_input(n, inputs[n])) for n in self._train_inputs]
         # A block plans its memory for one shape; sequences come in several lengths.
         lengths = tuple(array.shape[1:] for array in arrays)
         if lengths not in self._train:
@@ -246,11 +246,11 @@ class MXNetExecutor:
 
         Below 16 rows the CPU's matrix products take other paths, which round differently.
         """
-        if len(values) < _STEADY_ROWS:
-            filled = np.zeros((_STEADY_ROWS, *values.shape[1:]), np.float32)
+        if len(values) < STEADY_ROWS:
+            filled = np.zeros((STEADY_ROWS, *values.shape[1:]), np.float32)
             filled[: len(values)] = values
             values = filled
-        return self._array(_engine_input(name, values))
+        return self._array(engine_input(name, values))
 
     def weights(self) -> dict[str, np.ndarray]:
         """Return copies of all weights and statistics; waits for the device."""

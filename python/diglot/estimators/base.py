@@ -25,7 +25,16 @@ from diglot.seeds import check_seed
 from diglot.training import Checkpoints, Plan, find_checkpoint
 
 # What does not change the result of a fit, or is told of in another way.
-_RUN_IGNORES = (*UNSAVED, "network", "encoder", "device", "memory_limit", "threads", "augment")
+_RUN_IGNORES = (
+    *UNSAVED,
+    "network",
+    "encoder",
+    "device",
+    "precision",
+    "memory_limit",
+    "threads",
+    "augment",
+)
 
 
 class Runtime:

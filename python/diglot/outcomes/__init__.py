@@ -57,5 +57,8 @@ class Outcome(Protocol):
     def effects(self, weight: np.ndarray) -> list[tuple[str | None, np.ndarray]]:
         """Return the effects of covariates that (width, p) weights amount to, and on what."""
 
+    def agreement(self, scores: np.ndarray, others: np.ndarray) -> float:
+        """Return the share of images for which two ways to score answer the same."""
+
     def strata(self, values: np.ndarray) -> np.ndarray:
         """Return codes of groups that a validation split takes its share of."""

@@ -99,6 +99,10 @@ class Classes:
         names = [str(label) for label in self.classes.tolist()]
         return [(name, weight[j] - weight[0]) for j, name in enumerate(names) if j]
 
+    def agreement(self, scores: np.ndarray, others: np.ndarray) -> float:
+        """Return the share of images for which both say the same class."""
+        return float(np.mean(scores.argmax(axis=1) == others.argmax(axis=1)))
+
     def strata(self, values: np.ndarray) -> np.ndarray:
         """Return the codes: each class gives its share."""
         return values

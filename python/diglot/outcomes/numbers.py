@@ -152,6 +152,10 @@ class Numbers:
         names = [f"{q:g}" for q in self.quantiles] or [None]
         return [(name, self.scale * row) for name, row in zip(names, weight, strict=True)]
 
+    def agreement(self, scores: np.ndarray, others: np.ndarray) -> float:
+        """Return the share of images for which both say the same, to a fiftieth of the spread."""
+        return float(np.mean(np.abs(scores - others).max(axis=1) < 0.02))
+
     def strata(self, values: np.ndarray) -> np.ndarray:
         """Return one stratum."""
         return np.zeros(len(values), np.int64)

@@ -74,6 +74,10 @@ class Tags:
         """Return the effects on each tag's log-odds."""
         return list(zip(self.tags, weight, strict=True))
 
+    def agreement(self, scores: np.ndarray, others: np.ndarray) -> float:
+        """Return the share of images for which both say the same tags."""
+        return float(np.mean(((scores > 0) == (others > 0)).all(axis=1)))
+
     def strata(self, values: np.ndarray) -> np.ndarray:
         """Return one stratum."""
         return np.zeros(len(values), np.int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from diglot.augment import augment
 from diglot.builder import initial_weights
-from diglot.engine import Optimiser, open_executor, pick_device
+from diglot.engine import Optimiser, Scorer, int8_scorer, open_executor, pick_device
 from diglot.errors import DivergedError, InputError
 from diglot.estimators.base import NetworkEstimator, last_measures
 from diglot.estimators.inputs import (
@@ -43,6 +44,13 @@ from diglot.predictor.explained import Explained
 from diglot.predictor.fitting import Fit, run_fit, try_rates
 from diglot.predictor.lineage import lineage
 from diglot.predictor.model_file import metadata
+from diglot.predictor.precision import (
+    LEAST_AGREEMENT,
+    LEAST_WORK,
+    Int8,
+    calibrate_int8,
+    is_faster,
+)
 from diglot.predictor.rows import Rows, merge_repeats, split_validation
 from diglot.predictor.settings import check_settings
 from diglot.predictor.task import Recipe, score
@@ -99,11 +107,14 @@ class ImagePredictor(Explained, NetworkEstimator):
         What was learned.
     design_ : Design or None
         How covariates become numbers.
+    int8_ : Int8 or None
+        What scoring with 8-bit integers needs, and how often it answers as float32 does.
     n_images_ : int or None
         How many images were learned from, those of later training counted, too; None where an
         older file does not tell.
     """
 
+    int8_: Int8 | None = None  # also of models that were fitted before there was any
     kind: str  # of the model file
     monitors: tuple[str, ...] = ("val_loss",)  # what may decide which epoch is best
 
@@ -330,9 +341,12 @@ class ImagePredictor(Explained, NetworkEstimator):
         seed: int,
         session: _Session,
     ) -> Self:
+        self.int8_ = None
         with self._fit_of(graph, seen, validation_data, seed, session) as fit:
             try:
                 fitted = self._run_fit(fit, session)
+                if session.fresh_optimiser:
+                    self.int8_ = self._calibrated_int8(fit, fitted)
             except DivergedError as error:
                 if error.model is not None:
                     self._settled(error.model, seen, fit, session)
@@ -404,6 +418,21 @@ class ImagePredictor(Explained, NetworkEstimator):
                 views=None if self.views is None else int(self.views),
                 memory_limit=self.memory_limit,
             )
+
+    def _calibrated_int8(self, fit: Fit, fitted: Fitted) -> Int8 | None:
+        """Measure what scoring with integers needs, where it may be wanted."""
+        large = fitted.graph.multiply_adds >= LEAST_WORK
+        wanted = self.precision == "int8" or (self.precision == "auto" and large)
+        if not wanted or fit.device.kind != "cpu":
+            return None
+        found = calibrate_int8(fitted.graph, fit.train, fit.outcome, fit.device, self.threads)
+        if found is None and self.precision == "int8":
+            warnings.warn(
+                f"No layer of {fitted.graph.name!r} can be computed with 8-bit integers: it scores "
+                "in float32.",
+                stacklevel=4,
+            )
+        return found
 
     def _identity(self, seen: _Observed) -> dict[str, Any]:
         """Return what of the outcome and the covariates identifies a fit."""
@@ -502,7 +531,7 @@ class ImagePredictor(Explained, NetworkEstimator):
         beside = self._beside(X)
         listener = reporter(self.verbose)
         batch = score_batch(self.network_)
-        executor = self._kept("network", partial(open_executor, self.network_))
+        executor = self._scorer()
         with self._prepared(images, self.network_) as ready:
             listener.start("Predicting", len(images), "image")
             try:
@@ -510,6 +539,23 @@ class ImagePredictor(Explained, NetworkEstimator):
                 return scores, ready.keys() if keyed else []
             finally:
                 listener.finish()
+
+    def _scorer(self) -> Scorer:
+        """Return what answers: with integers where that is asked for, or agrees and is faster."""
+        floats = self._kept("network", partial(open_executor, self.network_))
+        known = self.int8_
+        if known is None or self.precision == "float32" or floats.device.kind != "cpu":
+            return floats
+        if self.precision == "auto" and known.agreement < LEAST_AGREEMENT:
+            return floats
+
+        def chosen(_: Any) -> Scorer:
+            integers = int8_scorer(self.network_, known.ranges)
+            if self.precision == "int8" or is_faster(integers, floats, self.network_):
+                return integers
+            return floats
+
+        return self._kept(f"{self.precision} precision", chosen)
 
     def embed(self, X: Any, layer: str | None = None) -> np.ndarray:
         """Return a layer's output: features for models of your own.
@@ -696,6 +742,7 @@ class ImagePredictor(Explained, NetworkEstimator):
             "trained": f"{len(self.history_)} epochs{self._images_told()} on {self.device_}, "
             f"seed {self.seed_} ({self.stopped_})",
             **lineage(self),
+            **({} if self.int8_ is None else {"int8": str(self.int8_)}),
             "last epoch": last_measures(self.history_, names),
             "fingerprint": self.fingerprint()[:16],
         }

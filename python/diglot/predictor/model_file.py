@@ -11,6 +11,7 @@ from diglot.errors import InputError, ModelFileError
 from diglot.estimators.model_file import common_metadata, damage_told, restore_common
 from diglot.graph import COVARIATES, Graph
 from diglot.outcomes import Design, bare
+from diglot.predictor.precision import Int8
 from diglot.predictor.settings import check_settings
 
 
@@ -21,6 +22,7 @@ def metadata(model: Any) -> dict[str, Any]:
         **common_metadata(model, model.kind, "network", "class_weight", "contrasts"),
         **model._told(),
         "design": None if model.design_ is None else model.design_.to_dict(),
+        "int8": None if model.int8_ is None else model.int8_.to_dict(),
         "images": model.n_images_,
         "features": getattr(model, "n_features_in_", None),
         "feature_names": None if names is None else [str(n) for n in names],
@@ -41,6 +43,8 @@ def restore(
         graph = restore_common(model, tensors, meta, "network", ("size", "epochs"))
         design = meta.get("design")  # files of version 0.1.0 had none
         model.design_ = None if design is None else Design.from_dict(design)
+        int8 = meta.get("int8")
+        model.int8_ = None if int8 is None else Int8.from_dict(int8)
         count = meta.get("images")
         model.n_images_ = None if count is None else _count(count)
         if meta.get("features") is not None:

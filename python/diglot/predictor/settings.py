@@ -7,6 +7,7 @@ from typing import Any
 
 from diglot.errors import InputError
 from diglot.estimators.settings import check_training, is_several, jsonable, number, whole
+from diglot.predictor.precision import PRECISIONS
 
 TRAIN = ("all", "head", "head_then_all")
 
@@ -27,6 +28,9 @@ def check_settings(model: Any) -> None:
     if model.monitor not in model.monitors:
         known = " or ".join(f'"{name}"' for name in model.monitors)
         raise InputError(f"monitor must be {known}, not {model.monitor!r}")
+    if model.precision not in PRECISIONS:
+        known = ", ".join(map(repr, PRECISIONS))
+        raise InputError(f"precision must be one of {known}, not {model.precision!r}")
     _check_covariates(model.covariates, model.contrasts)
 
 

@@ -1,0 +1,146 @@
+"""Scoring with 8-bit integers: calibrated, kept in the model file, against float32 and NumPy."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import diglot
+from diglot import storage
+from diglot.builder import Builder, initial_weights
+from diglot.engine import int8_scorer, measure_ranges, open_executor
+from diglot.graph import InputSpec
+
+rng = np.random.default_rng(5)
+IMAGES = rng.random((96, 20, 28, 3)).astype(np.float32)
+IMAGES[::2, 2:9, 3:20] += 1.5
+LABELS = np.where(np.arange(96) % 2, "plain", "bright")
+
+
+def inputs(graph, n=16):
+    spec = graph.input
+    return {"data": rng.normal(size=(n, spec.height, spec.width, spec.channels)).astype("f4")}
+
+
+def test_a_dense_layer_is_its_integers():
+    """Against the arithmetic itself: weights by row and inputs in 8 bits, sums in float64."""
+    b = Builder(InputSpec(4, 6, 1))
+    flat = b.add("Flatten", b.data, name="flat")
+    graph = b.graph("dense", b.add("FullyConnected", flat, name="head", num_hidden=16))
+    graph = graph.with_weights(initial_weights(graph, 1))
+    given = inputs(graph, 32)
+    answer = int8_scorer(graph, measure_ranges(graph, [given])).forward(given)
+    x, w = given["data"].reshape(32, -1), graph.weights["head_weight"]
+    step_x, step_w = np.abs(x).max() / 127, np.abs(w).max(axis=1, keepdims=True) / 127
+    whole = np.rint(x / step_x) @ np.rint(w / step_w).T * step_x * step_w.T
+    assert np.abs(answer - whole).max() < 0.02 * np.abs(whole).max()
+    assert 0 < np.abs(answer - x @ w.T).max() < 0.05 * np.abs(whole).max()
+
+
+@pytest.mark.parametrize(
+    "name", ["mlp", "lenet", "convnet", "resnet20", "mobilenet_v2", "mobilenet_v3_small"]
+)
+def test_networks_answer_much_as_in_float32(name):
+    graph = diglot.network(name, size=32 if name.startswith("mobile") else 24, channels=3)
+    graph = graph.with_weights(initial_weights(graph, 1))
+    given = inputs(graph)
+    integers = int8_scorer(graph, measure_ranges(graph, [given])).forward(given)
+    floats = open_executor(graph).forward(given)
+    assert np.corrcoef(integers.ravel(), floats.ravel())[0, 1] > 0.98
+
+
+def test_an_images_answer_does_not_depend_on_its_company():
+    graph = diglot.network("resnet20", size=24, channels=3)
+    graph = graph.with_weights(initial_weights(graph, 1))
+    given = inputs(graph)
+    scorer = int8_scorer(graph, measure_ranges(graph, [given]))
+    alone = scorer.forward({"data": given["data"][5:6]})
+    np.testing.assert_array_equal(alone[0], scorer.forward(given)[5])
+
+
+def test_ranges_hold_the_outputs_of_all_batches():
+    graph = diglot.network("lenet", size=20, channels=1)
+    graph = graph.with_weights(initial_weights(graph, 1))
+    first, second = inputs(graph), inputs(graph)
+    both = measure_ranges(graph, [first, second])
+    for one in (measure_ranges(graph, [first]), measure_ranges(graph, [second])):
+        assert all(both[n][0] <= one[n][0] and one[n][1] <= both[n][1] for n in both)
+
+
+def test_ranges_of_another_network_are_refused():
+    graph = diglot.network("lenet", size=20, channels=1)
+    graph = graph.with_weights(initial_weights(graph, 1))
+    with pytest.raises(diglot.InputError, match="lenet.*ranges lack"):
+        int8_scorer(graph, {"other": (0.0, 1.0)})
+
+
+@pytest.fixture(scope="module")
+def model():
+    settings = {"epochs": 3, "seed": 1, "precision": "int8", "verbose": False}
+    return diglot.ImageClassifier("convnet", **settings).fit(IMAGES, LABELS)
+
+
+def test_a_model_scores_with_integers(model):
+    floats = diglot.loads(model.to_bytes()).set_params(precision="float32")
+    ours, theirs = model.predict_proba(IMAGES), floats.predict_proba(IMAGES)
+    assert model.fingerprint() == floats.fingerprint()
+    assert 0 < np.abs(ours - theirs).max() < 0.1
+    agrees = (ours.argmax(axis=1) == theirs.argmax(axis=1)).mean()
+    assert agrees == pytest.approx(model.int8_.agreement, abs=0.05)
+    assert f"{100 * model.int8_.agreement:.1f} % of 96" in model.summary()
+
+
+def test_a_model_file_keeps_the_ranges(model):
+    again = diglot.loads(model.to_bytes())
+    assert again.int8_ == model.int8_
+    np.testing.assert_array_equal(again.predict_proba(IMAGES), model.predict_proba(IMAGES))
+
+
+@pytest.mark.parametrize(
+    "damage", [{"agreement": 2}, {"n": 0}, {"ranges": {"a": [1, 0]}}, {"n": True}]
+)
+def test_damaged_ranges_are_refused(model, damage):
+    tensors, meta = storage.decode(model.to_bytes())
+    meta["int8"] = {**meta["int8"], **damage}
+    with pytest.raises(diglot.ModelFileError, match="int8"):
+        diglot.loads(storage.encode(tensors, json.loads(json.dumps(meta))))
+
+
+def test_auto_leaves_small_networks_alone():
+    model = diglot.ImageClassifier("convnet", epochs=1, seed=1, verbose=False)
+    assert model.fit(IMAGES, LABELS).int8_ is None
+
+
+def test_auto_takes_integers_where_they_agree(monkeypatch):
+    monkeypatch.setattr("diglot.predictor.base.LEAST_WORK", 0)
+    monkeypatch.setattr("diglot.predictor.base.is_faster", lambda *_: True)
+    model = diglot.ImageClassifier("convnet", epochs=3, seed=1, verbose=False).fit(IMAGES, LABELS)
+    explicit = diglot.loads(model.to_bytes()).set_params(precision="int8")
+    floats = diglot.loads(model.to_bytes()).set_params(precision="float32")
+    expected = explicit if model.int8_.agreement >= 0.995 else floats
+    np.testing.assert_array_equal(model.predict_proba(IMAGES), expected.predict_proba(IMAGES))
+
+
+def test_auto_leaves_integers_that_disagree_or_are_slow(model, monkeypatch):
+    floats = diglot.loads(model.to_bytes()).set_params(precision="float32")
+    monkeypatch.setattr("diglot.predictor.base.is_faster", lambda *_: False)
+    slow = diglot.loads(model.to_bytes()).set_params(precision="auto")
+    np.testing.assert_array_equal(slow.predict_proba(IMAGES), floats.predict_proba(IMAGES))
+
+
+def test_numbers_and_tags_score_with_integers(monkeypatch):
+    kept = {"epochs": 2, "seed": 1, "precision": "int8", "verbose": False}
+    number = diglot.ImageRegressor("convnet", **kept).fit(IMAGES, IMAGES.mean(axis=(1, 2, 3)))
+    tags = diglot.ImageTagger("convnet", **kept).fit(IMAGES, [[x] for x in LABELS])
+    for each in (number, tags):
+        assert 0 <= each.int8_.agreement <= 1
+        floats = diglot.loads(each.to_bytes()).set_params(precision="float32")
+        same = np.corrcoef(np.ravel(each._scores(IMAGES)), np.ravel(floats._scores(IMAGES)))
+        assert same[0, 1] > 0.99
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(diglot.InputError, match="precision"):
+        diglot.ImageClassifier("mlp", precision="int4").fit(IMAGES, LABELS)
