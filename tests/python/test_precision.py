@@ -89,7 +89,7 @@ def test_a_model_scores_with_integers(model):
     assert 0 < np.abs(ours - theirs).max() < 0.1
     agrees = (ours.argmax(axis=1) == theirs.argmax(axis=1)).mean()
     assert agrees == pytest.approx(model.int8_.agreement, abs=0.05)
-    assert f"{100 * model.int8_.agreement:.1f} % of 96" in model.summary()
+    assert f"{100 * model.int8_.agreement:.1f} % of 64" in model.summary()
 
 
 def test_a_model_file_keeps_the_ranges(model):

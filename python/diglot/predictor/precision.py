@@ -20,7 +20,7 @@ from diglot.predictor.rows import Rows
 PRECISIONS = ("auto", "float32", "int8")
 LEAST_AGREEMENT = 0.995  # of answers, for "auto" to take integers
 LEAST_WORK = 50_000_000  # multiply-adds of an image: below, reading it takes longer than scoring
-_IMAGES, _BATCH = 128, 16
+_IMAGES, _BATCH = 64, 16
 _MOST_RANGES = 100_000
 
 
