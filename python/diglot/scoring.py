@@ -317,17 +317,34 @@ class _File:
     def __init__(self, target: Path, aside: Path) -> None:
         self._target, self._aside = target, aside
 
-    def write(self, table: pd.DataFrame) -> None:
+    def add(self, table: pd.DataFrame) -> None:
+        """Write rows."""
         raise NotImplementedError
 
     def close(self) -> None:
         """Close the file; may be called twice."""
         raise NotImplementedError
 
+    def write(self, table: pd.DataFrame) -> None:
+        with _writing(self._target):
+            self.add(table)
+
     def whole(self) -> Path:
-        self.close()
-        os.replace(self._aside, self._target)
+        with _writing(self._target):
+            self.close()
+            os.replace(self._aside, self._target)
         return self._target
+
+
+@contextlib.contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """Name the file that cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"output '{target}' cannot be written ({error.strerror or error}); choose another place"
+        ) from error
 
 
 class _Csv(_File):
@@ -339,7 +356,7 @@ class _Csv(_File):
         )
         self._begun = False
 
-    def write(self, table: pd.DataFrame) -> None:
+    def add(self, table: pd.DataFrame) -> None:
         table.to_csv(self._file, index=False, header=not self._begun, lineterminator="\n")
         self._begun = True
 
@@ -353,7 +370,7 @@ class _Parquet(_File):
         self._file = open(aside, "xb")  # noqa: SIM115
         self._writer: Any = None
 
-    def write(self, table: pd.DataFrame) -> None:
+    def add(self, table: pd.DataFrame) -> None:
         import pyarrow as pa
         from pyarrow.parquet import ParquetWriter
 
@@ -405,15 +422,15 @@ def _sink(output: str | os.PathLike[str] | None) -> Iterator[_Sink]:
         _check_pyarrow()
     # In the same folder: only there is a rename atomic.
     aside = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.tmp")
-    try:
+    with _writing(target):
         file = kind(target, aside)
-    except OSError as error:
-        raise InputError(f"output '{target}' cannot be written: {error.strerror}") from error
     try:
         yield file
     finally:
-        file.close()
-        with contextlib.suppress(FileNotFoundError):
+        # Where the work failed, its error matters; else the file is closed and renamed by now.
+        with contextlib.suppress(OSError):
+            file.close()
+        with contextlib.suppress(OSError):
             os.unlink(aside)
 
 

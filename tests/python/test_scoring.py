@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tracemalloc
 
@@ -251,6 +252,7 @@ def test_covariates_stand_beside_the_files(tmp_path, small_chunks):
     with pytest.warns(UserWarning, match="1 of 24"):
         found = predict_files(model, mixed, on_error="report")
     assert np.array_equal(found.table.iloc[:, 2:], np.delete(want, 5, axis=0))
+    assert predict_files(model, frame[:0]).count == 0
     mixed.loc[20, "age"] = np.nan
     with pytest.raises(InputError, match="row 21"):
         predict_files(model, mixed, on_error="report")
@@ -286,6 +288,21 @@ def test_arguments_that_cannot_be_used_are_refused(model, tmp_path, settings, cu
     paths = saved(drawn(1)[0], tmp_path / "all")
     with pytest.raises(InputError, match=culprit):
         predict_files(model, paths, **settings)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_disk_that_is_full_is_named_and_leaves_nothing(model, tmp_path, monkeypatch, ending):
+    if ending == "parquet":
+        pytest.importorskip("pyarrow")
+    paths = saved(drawn(3)[0], tmp_path / "all")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(scoring.os, "replace", full)
+    with pytest.raises(InputError, match=rf"x\.{ending}.*{os.strerror(errno.ENOSPC)}"):
+        predict_files(model, paths, output=tmp_path / f"x.{ending}")
+    assert os.listdir(tmp_path) == ["all"]
 
 
 def test_images_in_memory_and_gaps_are_refused(model):
