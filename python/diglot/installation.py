@@ -14,6 +14,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from diglot.errors import DiglotError, MissingPackageError
+from diglot.gpus import CPU, build_for, find_gpus, installed_build, why_not
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,8 +82,16 @@ def devices() -> pd.DataFrame:
     pandas.DataFrame
         One row a device, in the columns ``device``, what ``ImageClassifier(device=...)`` takes;
         ``name``; ``kind``, "cpu" or "gpu"; ``memory`` in GiB; ``threads``, with which the CPU
-        computes, 0 for a GPU; ``engine``, with its version; ``usable``; and ``note``, which says
-        what is in the way where ``usable`` is False.
+        computes, 0 for a GPU; ``engine``, with its version; ``usable``; ``note``, which says
+        what is in the way where ``usable`` is False; ``capability``, a GPU's compute capability
+        such as "8.6"; and ``build``, the build of MXNet that serves it: "mxnet", "mxnet-cu117"
+        with the nvidia-*-cu11 wheels (compute capability 5.0 to 8.9), or the 2.0 line for CUDA 13
+        (9.0 and later); "none" where no build does.
+
+    Notes
+    -----
+    GPUs are those that NVIDIA's ``nvidia-smi`` lists, whether MXNet can use them or not.
+    ``python -m diglot.setup_gpu`` installs the build that serves them, or says why it cannot.
 
     Examples
     --------
@@ -112,10 +121,13 @@ def devices() -> pd.DataFrame:
             "engine": engine,
             "usable": "cpu" in usable,
             "note": problem,
+            "capability": "",
+            "build": CPU.name,
         }
     ]
-    for index, gpu in enumerate(_gpus()):
-        device = f"gpu:{index}"
+    build = installed_build()
+    for gpu in find_gpus():
+        device, served = f"gpu:{gpu.index}", build_for(gpu)
         table.append(
             {
                 "device": device,
@@ -125,7 +137,9 @@ def devices() -> pd.DataFrame:
                 "threads": 0,
                 "engine": engine,
                 "usable": device in usable,
-                "note": "" if device in usable else problem or _gpu_fix(gpu),
+                "note": "" if device in usable else problem or why_not(gpu, build),
+                "capability": gpu.compute,
+                "build": served.name if served else "none",
             }
         )
     return _frame(table)
@@ -138,13 +152,6 @@ class _Check:
     ok: bool
     fix: str = ""
     optional: bool = False
-
-
-@dataclass
-class _Gpu:
-    name: str
-    memory: int
-    capability: tuple[int, int]
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -206,18 +213,18 @@ def _check_mxnet() -> _Check:
 
 
 def _check_gpu() -> _Check:
-    gpus = _gpus()
+    gpus = find_gpus()
     if not gpus:
         return _Check("GPU", "none", True, optional=True)
     found = ", ".join(gpu.name for gpu in gpus)
     try:
         from diglot.engine import mxnet
 
-        if mxnet.gpu_count() == len(gpus):
-            return _Check("GPU", found, True, optional=True)
+        problems = [mxnet.gpu_problem(gpu.index, gpus) for gpu in gpus]
     except (DiglotError, ImportError):
         return _Check("GPU", found, False, "first mend MXNet, as above", optional=True)
-    return _Check("GPU", found, False, _gpu_fix(gpus[0]), optional=True)
+    fix = next((problem for problem in problems if problem), "")
+    return _Check("GPU", found, not fix, fix, optional=True)
 
 
 def _check_r() -> _Check:
@@ -266,33 +273,3 @@ def _memory() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
         return 0
-
-
-def _gpus() -> list[_Gpu]:
-    """Return the GPUs that NVIDIA's driver sees, whether MXNet can use them or not."""
-    text = _output(
-        ["nvidia-smi", "--query-gpu=name,memory.total,compute_cap", "--format=csv,noheader,nounits"]
-    )
-    gpus = []
-    for line in text.splitlines():
-        parts = [part.strip() for part in line.split(",")]
-        if len(parts) == 3:
-            mebibytes = int(parts[1]) if parts[1].isdigit() else 0
-            major, minor = (*_numbers(parts[2]), 0, 0)[:2]
-            gpus.append(_Gpu(parts[0], mebibytes * 2**20, (major, minor)))
-    return gpus
-
-
-def _gpu_fix(gpu: _Gpu) -> str:
-    """Say why MXNet does not use a GPU that is there, and what would help."""
-    if gpu.capability >= (9, 0):
-        return (
-            f"the GPU builds of MXNet 1.9.1 hold no code for {gpu.name} (compute capability "
-            f"{gpu.capability[0]}.{gpu.capability[1]}; they end at 8.9): "
-            "build MXNet 2 for it, or use the CPU"
-        )
-    python = sys.executable or "python"
-    return (
-        f"install MXNet's GPU build in place of the CPU build: {python} -m pip uninstall mxnet, "
-        f"then {_pip('mxnet-cu117')}; it needs CUDA 11 and cuDNN 8"
-    )

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 import diglot
-from diglot import installation
+from diglot import gpus, installation
 from diglot.errors import MissingPackageError
 
 ROOT = Path(__file__).parents[2]
-GPU_LINES = "NVIDIA RTX A5000, 24564, 8.6\nNVIDIA H100 80GB HBM3, 81559, 9.0\n"
+GPU_LINES = "0, NVIDIA RTX A5000, 24564 MiB, 8.6\n1, NVIDIA H100 80GB HBM3, 81559 MiB, 9.0\n"
 
 
 def row(table, requirement):
@@ -32,6 +32,8 @@ def machine(monkeypatch, outputs):
         return outputs.get(Path(command[0]).name, "")
 
     monkeypatch.setattr(installation, "_output", output)
+    monkeypatch.setattr(gpus, "_told", lambda: outputs.get("nvidia-smi", ""))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
 def without(monkeypatch, name):
@@ -184,6 +186,9 @@ def test_a_gpu_that_this_build_cannot_use_is_listed_with_the_way_out(monkeypatch
     # The GPU builds of MXNet 1.9.1 hold no code for Hopper: to install one would not help.
     assert "mxnet-cu117" not in table.note[2]
     assert "9.0" in table.note[2]
+    assert list(table.capability) == ["", "8.6", "9.0"]
+    assert list(table.build[:2]) == ["mxnet", "mxnet-cu117"]
+    assert "2.0" in table.build[2]
     found = row(diglot.check_setup(), "GPU")
     assert (found["ok"], found["optional"]) == (False, True)
     assert "mxnet-cu117" in found["fix"]

@@ -1,0 +1,65 @@
+"""CUDA's libraries from Python packages, loaded before MXNet: it then needs no CUDA of the system.
+
+The nvidia-*-cu11 wheels put them into site-packages/nvidia/, where the system's loader does not
+look. A library that is loaded already is found by its name.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import sysconfig
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+__all__ = ["LIBRARIES", "find_libraries", "package_folders", "preload"]
+
+# What mxnet-cu117 is linked to, and what that needs in turn; each after what it needs itself.
+LIBRARIES = (
+    ("nvtx", "libnvToolsExt.so.1"),
+    ("cuda_nvrtc", "libnvrtc.so.11.2"),
+    ("cublas", "libcublasLt.so.11"),
+    ("cublas", "libcublas.so.11"),
+    ("cufft", "libcufft.so.10"),
+    ("curand", "libcurand.so.10"),
+    ("cusparse", "libcusparse.so.11"),
+    ("cusolver", "libcusolver.so.11"),
+    ("nccl", "libnccl.so.2"),
+    ("cudnn", "libcudnn.so.8"),
+)
+
+
+def package_folders() -> list[Path]:
+    """Return the folders of installed packages: MXNet's own first, then this Python's."""
+    folders = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")]
+    spec = importlib.util.find_spec("mxnet")
+    if spec is not None and spec.origin is not None:
+        folders.insert(0, Path(spec.origin).parent.parent)
+    return list(dict.fromkeys(folders))
+
+
+def find_libraries(folders: Iterable[Path]) -> list[Path]:
+    """Return the libraries that are there, in the order of loading, each from the first folder."""
+    places = list(folders)
+    found = []
+    for package, name in LIBRARIES:
+        candidates = (folder / "nvidia" / package / "lib" / name for folder in places)
+        path = next((each for each in candidates if each.is_file()), None)
+        if path is not None:
+            found.append(path)
+    return found
+
+
+def preload(paths: Iterable[Path], load: Callable[..., object] = ctypes.CDLL) -> dict[str, str]:
+    """Load libraries, for others to find; return what did not load, and why.
+
+    A library that is missing or broken is no error here: the system may have another, and if
+    not, MXNet's own import says which it misses.
+    """
+    problems = {}
+    for path in paths:
+        try:
+            load(str(path), mode=ctypes.RTLD_GLOBAL)
+        except OSError as error:
+            problems[path.name] = str(error)
+    return problems

@@ -1,0 +1,263 @@
+"""GPUs found by nvidia-smi, and which build of MXNet has code for which."""
+
+from __future__ import annotations
+
+import ctypes
+import random
+import string
+from importlib.metadata import Distribution
+
+import pytest
+
+from diglot.engine import Device, mxnet, pick_device
+from diglot.engine.libraries import LIBRARIES, find_libraries, package_folders, preload
+from diglot.errors import DeviceError
+from diglot.gpus import (
+    CUDA11,
+    CUDA13,
+    Build,
+    Gpu,
+    _parsed,
+    _visible,
+    build_for,
+    find_gpus,
+    installed_build,
+    why_not,
+)
+
+QUERY = "--query-gpu=index,name,memory.total,compute_cap --format=csv,noheader"
+LINES = "0, NVIDIA RTX A5000, 24564 MiB, 8.6\n1, NVIDIA H100 80GB HBM3, 81559 MiB, 9.0\n"
+
+
+def fake_nvidia_smi(folder, monkeypatch, text, status=0):
+    """Put a program nvidia-smi on PATH that answers diglot's question, and no other."""
+    answer = folder / "answer"
+    answer.write_bytes(text if isinstance(text, bytes) else text.encode())
+    program = folder / "nvidia-smi"
+    program.write_text(
+        f'#!/bin/sh\n[ "$*" = "{QUERY}" ] || exit 9\n'
+        f'while IFS= read -r line; do printf "%s\\n" "$line"; done <"{answer}"\nexit {status}\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+def gpu(capability, name="a GPU", index=0):
+    return Gpu(index, name, 2**34, capability)
+
+
+def test_the_gpus_are_those_of_nvidia_smi(tmp_path, monkeypatch):
+    fake_nvidia_smi(tmp_path, monkeypatch, LINES)
+    assert find_gpus() == [
+        Gpu(0, "NVIDIA RTX A5000", 24564 * 1024**2, (8, 6)),
+        Gpu(1, "NVIDIA H100 80GB HBM3", 81559 * 1024**2, (9, 0)),
+    ]
+
+
+def test_without_nvidia_smi_or_where_it_fails_there_is_no_gpu(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_gpus() == []
+    fake_nvidia_smi(tmp_path, monkeypatch, LINES, status=9)
+    assert find_gpus() == []
+    (tmp_path / "nvidia-smi").write_bytes(b"\x7fELF, but no program")
+    assert find_gpus() == []
+
+
+@pytest.mark.parametrize(
+    ("line", "want"),
+    [
+        ("0, Tesla, the comma, 11441 MiB, 3.7", Gpu(0, "Tesla, the comma", 11441 * 2**20, (3, 7))),
+        ("3, B200, 179 GiB, 10.0", Gpu(0, "B200", 179 * 2**30, (10, 0))),
+        ("0, A, [N/A], [N/A]", Gpu(0, "A", 0, None)),
+        ("0, A, -5 MiB, 8.6.1", Gpu(0, "A", 0, None)),
+        ("0, A, 99999999999999999999 MiB, 999.9", Gpu(0, "A", 0, None)),
+        ("0, \x1b]0;A\x07, 1 MiB, 8.6", Gpu(0, "]0;A", 2**20, (8, 6))),
+        ("0, A, 1 MiB, \u0668.\u0666", Gpu(0, "A", 2**20, None)),
+    ],
+)
+def test_what_is_not_told_or_not_to_be_believed_is_unknown(line, want):
+    assert _visible(_parsed(line), None) == [want]
+
+
+def test_lines_that_are_of_no_gpu_are_left_aside():
+    for line in ("", "No devices were found", "x, A, 1 MiB, 8.6", "0, A", "0,,,", "-1, A, 1, 8.6"):
+        assert _parsed(line) == []
+    assert len(_parsed("0, A, 1 MiB, 8.6\n0, B, 1 MiB, 8.6\n")) == 1
+    assert len(_parsed("".join(f"{i}, A, 1 MiB, 8.6\n" for i in range(500)))) == 64
+    assert len(_parsed("0, " + "A" * 5000 + ", 1 MiB, 8.6")[0].name) == 100
+
+
+def test_junk_never_raises(tmp_path, monkeypatch):
+    rng = random.Random(1)
+    for _ in range(300):
+        junk = "".join(rng.choice(string.printable + ",,,\n\u0661") for _ in range(60))
+        for found in _parsed(junk + "\n0," + junk):
+            assert found.name.isprintable()
+    fake_nvidia_smi(tmp_path, monkeypatch, b"\xff\xfe0, A, 1\n0, \xe9, 1 MiB, 8.6\n")
+    assert [found.capability for found in find_gpus()] == [(8, 6)]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "names"),
+    [
+        (None, "ABC"),
+        ("", ""),
+        ("-1", ""),
+        ("1", "B"),
+        (" 2 ,0", "CA"),
+        ("0,7,1", "A"),
+        ("1,x,0", "B"),
+        ("GPU-8932f937", "ABC"),
+    ],
+)
+def test_gpus_are_numbered_as_cuda_numbers_them(chosen, names):
+    gpus = [Gpu(index, name, 0, (8, 0)) for index, name in enumerate("ABC")]
+    found = _visible(gpus, chosen)
+    assert "".join(each.name for each in found) == names
+    assert [each.index for each in found] == list(range(len(names)))
+
+
+@pytest.mark.parametrize(
+    ("capability", "build"),
+    [
+        ((3, 7), None),
+        ((5, 0), CUDA11),
+        ((7, 5), CUDA11),
+        ((8, 9), CUDA11),
+        ((9, 0), CUDA13),
+        ((10, 3), CUDA13),
+        ((12, 0), CUDA13),
+        (None, None),
+    ],
+)
+def test_each_gpu_has_its_build(capability, build):
+    assert build_for(gpu(capability)) is build
+
+
+class Installed(Distribution):
+    def __init__(self, name, version):
+        self.text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+
+    def read_text(self, filename):
+        return self.text
+
+    def locate_file(self, path):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("packages", "want"),
+    [
+        ({}, None),
+        ({"numpy": "1.26.4"}, None),
+        ({"mxnet": "1.9.1"}, Build("mxnet 1.9.1", for_gpus=False)),
+        ({"mxnet-cu117": "1.9.1"}, Build("mxnet-cu117 1.9.1", code=((5, 0), (8, 9)))),
+        ({"mxnet": "1.9.1", "mxnet_cu112": "1.9.1"}, Build("mxnet-cu112 1.9.1", code=CUDA11.code)),
+        ({"mxnet-cu92": "1.5.0"}, Build("mxnet-cu92 1.5.0")),
+        ({"mxnet": "2.0.0+cu133.bw"}, Build("mxnet 2.0.0+cu133.bw", code=CUDA13.code)),
+    ],
+)
+def test_the_installed_build_is_known_by_its_package(packages, want):
+    assert installed_build([Installed(*each) for each in packages.items()]) == want
+
+
+def test_a_gpu_that_is_not_served_comes_with_its_capability_the_build_and_the_fix():
+    h100, a5000 = gpu((9, 0), "H100"), gpu((8, 6), "A5000")
+    cu117 = Build("mxnet-cu117 1.9.1", code=CUDA11.code)
+    text = why_not(h100, cu117, sees_it=True)
+    assert all(part in text for part in ("H100", "9.0", "mxnet-cu117 1.9.1", "5.0 to 8.9", "2.0"))
+    assert "diglot.setup_gpu" in text
+    assert why_not(a5000, cu117, sees_it=True) == ""
+    assert "driver" in why_not(a5000, cu117)
+    text = why_not(a5000, Build("mxnet 1.9.1", for_gpus=False))
+    assert "8.6" in text
+    assert "install mxnet-cu117" in text
+    assert "as old as this" in why_not(gpu((3, 7)), cu117)
+    assert why_not(h100, None, sees_it=True) == ""  # a build of one's own may hold any code
+
+
+def as_if(monkeypatch, gpus, build, count):
+    """Make MXNet's door see these GPUs; ``count`` of them MXNet itself."""
+    monkeypatch.setattr(mxnet, "find_gpus", lambda: gpus)
+    monkeypatch.setattr(mxnet, "installed_build", lambda: build)
+    monkeypatch.setattr(mxnet, "gpu_count", lambda: count)
+
+
+def test_an_explicit_gpu_without_code_is_refused_before_anything_runs(monkeypatch):
+    gpus = [gpu((9, 0), "H100"), gpu((8, 6), "A5000", 1)]
+    as_if(monkeypatch, gpus, Build("mxnet-cu117 1.9.1", code=CUDA11.code), 2)
+    with pytest.raises(
+        DeviceError, match=r"device=\"gpu\".*H100 .compute capability 9\.0.*5\.0 to 8\.9"
+    ):
+        pick_device("gpu")
+    assert pick_device("gpu:1") == Device("gpu", 1)
+    assert pick_device("auto") == Device("gpu", 1)  # the first that works
+    with pytest.raises(DeviceError, match=r"only 2 GPU"):
+        pick_device("gpu:2")
+    as_if(monkeypatch, gpus[:1], Build("mxnet-cu117 1.9.1", code=CUDA11.code), 1)
+    assert pick_device("auto") == Device("cpu")
+    with pytest.raises(DeviceError, match=r"9\.0"):
+        mxnet.verify_gpu(0)
+
+
+def test_a_fit_on_a_gpu_without_code_ends_before_training(monkeypatch):
+    import numpy as np
+
+    from diglot import ImageClassifier
+
+    as_if(monkeypatch, [gpu((8, 6), "A5000")], Build("mxnet 1.9.1", for_gpus=False), 0)
+    images = np.arange(8 * 9 * 10, dtype=np.uint8).reshape(8, 9, 10)
+    with pytest.raises(DeviceError, match=r"A5000 \(compute capability 8\.6\).*mxnet-cu117"):
+        ImageClassifier(network="mlp", epochs=1, device="gpu").fit(images, list("abababab"))
+
+
+def test_mxnet_sees_a_gpu_where_nvidia_smi_is_missing(monkeypatch):
+    as_if(monkeypatch, [], Build("mxnet-cu117 1.9.1", code=CUDA11.code), 1)
+    assert pick_device("auto") == pick_device("gpu") == Device("gpu", 0)
+
+
+# ---- CUDA's libraries
+
+
+def wheels(folder, libraries=LIBRARIES):
+    for package, name in libraries:
+        path = folder / "nvidia" / package / "lib" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"no library")
+    return folder
+
+
+def test_libraries_are_found_in_the_order_of_loading_from_the_first_folder(tmp_path):
+    first, second = wheels(tmp_path / "a", LIBRARIES[3:5]), wheels(tmp_path / "b")
+    found = find_libraries([first, tmp_path / "none", second])
+    assert [path.name for path in found] == [name for _, name in LIBRARIES]
+    assert [path.is_relative_to(first) for path in found].count(True) == 2
+    names = [path.name for path in found]
+    for needs, needed in (("cublas.", "cublasLt"), ("cusolver", "cusparse"), ("cudnn", "cublas.")):
+        position = {n: i for i, n in enumerate(names)}
+        (a,), (b,) = ([position[n] for n in names if part in n] for part in (needs, needed))
+        assert b < a
+    assert find_libraries([tmp_path / "none"]) == []
+
+
+def test_libraries_are_loaded_for_others_to_find_and_one_that_is_broken_is_named(tmp_path):
+    loaded = []
+
+    def load(path, mode):
+        loaded.append((path, mode))
+        if "cufft" in path:
+            raise OSError("file too short")
+
+    paths = find_libraries([wheels(tmp_path)])
+    assert preload(paths, load) == {"libcufft.so.10": "file too short"}
+    assert loaded == [(str(path), ctypes.RTLD_GLOBAL) for path in paths]
+    # the system's own loader, too: what is no library is named, and nothing is raised
+    assert set(preload(paths)) == {name for _, name in LIBRARIES}
+
+
+def test_the_folders_are_those_of_the_packages():
+    import numpy
+
+    assert any((folder / "numpy" / "__init__.py").is_file() for folder in package_folders())
+    assert numpy.__file__.startswith(tuple(map(str, package_folders())))
