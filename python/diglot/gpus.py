@@ -176,8 +176,8 @@ def why_not(gpu: Gpu, build: Build | None, *, sees_it: bool = False) -> str:
             return ""
         name = "MXNet" if build is None else build.name
         return (
-            f"{name} does not see {what}: check that the driver is not older "
-            f"than the build's CUDA, and CUDA_VISIBLE_DEVICES; then verify with: {_command()}"
+            f"{name} does not see {what}: check CUDA_VISIBLE_DEVICES, and that the driver is not "
+            f"older than the build's CUDA; then verify with: {_command()} --verify"
         )
     if build.for_gpus:
         lowest, highest = ("{}.{}".format(*each) for each in build.code or ())

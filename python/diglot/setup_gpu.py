@@ -35,6 +35,7 @@ _WHEELS = (
     "mxnet-cu117==1.9.1",
     "nvidia-cublas-cu11>=11.10,<12",
     "nvidia-cuda-nvrtc-cu11>=11.7,<12",
+    "nvidia-cuda-runtime-cu11>=11.7,<12",
     "nvidia-cudnn-cu11>=8.5,<9",  # MXNet looks for libcudnn.so.8
     "nvidia-cufft-cu11>=10.7,<11",
     "nvidia-curand-cu11>=10.2,<11",

@@ -217,6 +217,13 @@ def test_mxnet_sees_a_gpu_where_nvidia_smi_is_missing(monkeypatch):
     assert pick_device("auto") == pick_device("gpu") == Device("gpu", 0)
 
 
+def test_gpus_are_numbered_alike_by_cuda_and_by_nvidia_smi(monkeypatch):
+    monkeypatch.setattr(mxnet, "installed_build", lambda: Build("mxnet-cu117 1.9.1"))
+    settings = mxnet._environment()
+    assert settings["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+    assert "MXNET_ENGINE_TYPE" not in settings  # on a GPU its scheduler overlaps the work
+
+
 # ---- CUDA's libraries
 
 
@@ -254,6 +261,17 @@ def test_libraries_are_loaded_for_others_to_find_and_one_that_is_broken_is_named
     assert loaded == [(str(path), ctypes.RTLD_GLOBAL) for path in paths]
     # the system's own loader, too: what is no library is named, and nothing is raised
     assert set(preload(paths)) == {name for _, name in LIBRARIES}
+
+
+def test_a_build_that_does_not_load_says_what_helps(monkeypatch):
+    error = "lib{}: cannot open shared object file"
+    for build, library, helps in (
+        (Build("mxnet-cu117 1.9.1"), "cudnn.so.8", "setup_gpu"),
+        (Build("mxnet-cu117 1.9.1"), "cuda.so.1", "driver"),
+        (Build("mxnet 1.9.1", for_gpus=False), "gomp.so.1", "check_setup"),
+    ):
+        monkeypatch.setattr(mxnet, "installed_build", lambda build=build: build)
+        assert helps in mxnet._mend(error.format(library))
 
 
 def test_the_folders_are_those_of_the_packages():

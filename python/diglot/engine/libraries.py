@@ -16,6 +16,7 @@ __all__ = ["LIBRARIES", "find_libraries", "package_folders", "preload"]
 
 # What mxnet-cu117 is linked to, and what that needs in turn; each after what it needs itself.
 LIBRARIES = (
+    ("cuda_runtime", "libcudart.so.11.0"),
     ("nvtx", "libnvToolsExt.so.1"),
     ("cuda_nvrtc", "libnvrtc.so.11.2"),
     ("cublas", "libcublasLt.so.11"),

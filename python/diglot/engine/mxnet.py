@@ -107,12 +107,23 @@ def load() -> ModuleType:
     except (OSError, AttributeError) as error:
         broken = "".join(f" ({name}: {why})" for name, why in problems.items())
         raise MissingPackageError(
-            f"MXNet is installed but does not load: {error}{broken}; see check_setup() for what is "
-            "missing" + (", python -m diglot.setup_gpu mends it" if _is_built_for_gpus() else "")
+            f"MXNet is installed but does not load: {error}{broken}; {_mend(str(error))}"
         ) from error
     with standard_error_closed():
         module.nd.waitall()  # its engine starts here, and would announce itself
     return module
+
+
+def _mend(error: str) -> str:
+    """Say what helps where MXNet does not load."""
+    if not _is_built_for_gpus():
+        return "see check_setup() for what is missing"
+    if "libcuda.so" in error:
+        return (
+            "this build is for GPUs and needs NVIDIA's driver: install that, or the build for the "
+            "CPU: pip uninstall mxnet-cu117, then pip install mxnet 'numpy<2'"
+        )
+    return "python -m diglot.setup_gpu installs the libraries that it needs"
 
 
 @contextmanager
