@@ -222,6 +222,10 @@ def _texts(values: Sequence[str] | np.ndarray) -> pd.Series:
     return pd.Series(list(values), dtype=object)
 
 
+def _are_texts(values: np.ndarray) -> bool:
+    return values.dtype.kind in "OU"
+
+
 def _input(model: Any) -> Any:
     """Return what says how the model takes an image."""
     if hasattr(model, "network_"):
@@ -274,7 +278,8 @@ def _predicted(model: Any, asked: Any, proba: bool) -> dict[str, Any]:
         found = np.asarray(model.predict_proba(asked), np.float64)
         ordered = bool(getattr(model, "ordered_", False))
         best = found.argmax(axis=1) if len(found) else np.empty(0, np.intp)
-        columns = {"predicted": pd.Categorical.from_codes(best, model.classes_, ordered=ordered)}
+        classes = pd.Index(model.classes_, dtype=object if _are_texts(model.classes_) else None)
+        columns = {"predicted": pd.Categorical.from_codes(best, classes, ordered=ordered)}
         more = {f"prob_{c}": p for c, p in zip(model.classes_.tolist(), found.T, strict=True)}
     elif getattr(getattr(model, "outcome_", None), "family", None) == "quantile":
         found = model.predict_quantiles(asked)

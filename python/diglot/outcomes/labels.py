@@ -58,7 +58,12 @@ def encode_labels(y: Any, rows: int, known: np.ndarray | None = None) -> Labels:
             check_classification_targets(plain)
         except ValueError as error:
             raise InputError(f"{error}; labels must name classes") from error
-        categorical = pd.Categorical(plain, categories=_sorted_unique(plain))
+        found, codes = _sorted_unique(plain)
+        # Object: pandas' own string type refuses names of folders that are no UTF-8.
+        texts = found.dtype.kind in "OU"
+        categorical = pd.Categorical.from_codes(
+            codes, pd.Index(found, dtype=object if texts else None)
+        )
     if len(categorical) != rows:
         raise InputError(
             f"there are {rows} images and {len(categorical)} labels: give one label an image "
@@ -73,9 +78,10 @@ def encode_labels(y: Any, rows: int, known: np.ndarray | None = None) -> Labels:
     return Labels(_recode(np.asarray(categorical.categories), codes, known), known)
 
 
-def _sorted_unique(values: np.ndarray) -> np.ndarray:
+def _sorted_unique(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values that there are, and which of them each is."""
     try:
-        return np.unique(values)
+        return np.unique(values, return_inverse=True)
     except TypeError as error:
         raise InputError(f"labels must be of one type, text or numbers: {error}") from error
 
