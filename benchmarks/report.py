@@ -25,8 +25,9 @@ suppressPackageStartupMessages(library(diglot))
 folder <- commandArgs(TRUE)
 fit <- load_model(file.path(folder, "model.safetensors"))
 test <- read_images(file.path(folder, "test"))
-seconds <- system.time(report(fit, test, file.path(folder, "r.html"), truth = test$label))[["elapsed"]]
-cat("@", seconds, "\\n")
+page <- file.path(folder, "r.html")
+seconds <- system.time(report(fit, test, page, truth = test$label))
+cat("@", seconds[["elapsed"]], "\\n")
 """
 
 
