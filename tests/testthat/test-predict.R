@@ -73,7 +73,8 @@ test_that("a fit scores with 8-bit integers where that is asked for", {
   integers <- learn("int8")
   floats <- learn("float32")
   expect_identical(fingerprint(integers), fingerprint(floats))
-  expect_match(integers$lineage[["int8"]], "^answers as float32 for [0-9.]+ % of 8 training images$")
+  words <- "^answers as float32 for [0-9.]+ % of 8 training images$"
+  expect_match(integers$lineage[["int8"]], words)
   p <- as.matrix(predict(integers, data, type = "prob"))
   q <- as.matrix(predict(floats, data, type = "prob"))
   expect_false(identical(p, q))
