@@ -250,18 +250,18 @@ def _verify(python: str, index: int, run: Run) -> int:
     return 0
 
 
-def _carry_out(todo: Plan, python: str, run: Run) -> int:
-    if todo.remove and run(todo.remove):
+def _carry_out(chosen: Plan, python: str, run: Run) -> int:
+    if chosen.remove and run(chosen.remove):
         _say("pip could not remove the build that is there (see above): nothing was installed.")
         return 1
-    if run(todo.install):
+    if run(chosen.install):
         _say("pip failed (see above).")
-        if todo.remove:
-            _say(f"The build for the CPU comes back:\n{_lines([todo.undo])}")
-            if run(todo.undo):
+        if chosen.remove:
+            _say(f"The build for the CPU comes back:\n{_lines([chosen.undo])}")
+            if run(chosen.undo):
                 _say("That failed, too: run this command once pip works again.")
         return 1
-    status = _verify(python, todo.index, run)
+    status = _verify(python, chosen.index, run)
     _say("Installing or updating diglot by pip brings the CPU build back: then run this once more.")
     return status
 
@@ -300,23 +300,23 @@ def main(arguments: Sequence[str] | None = None, run: Run = _run) -> int:
     )
     given = parser.parse_args(arguments)
     machine = this_machine(given.python)
-    todo = plan(machine, given.python)
-    for note in todo.notes:
+    chosen = plan(machine, given.python)
+    for note in chosen.notes:
         _say(note)
     if given.verify:
         build = installed_build()
         served = (gpu.index for gpu in machine.gpus if build is None or build.serves(gpu))
         return _verify(given.python, next(served, 0), run)
-    if todo.problem:
-        _say(f"No build for GPUs can be installed: {todo.problem}.")
+    if chosen.problem:
+        _say(f"No build for GPUs can be installed: {chosen.problem}.")
         return 1
-    _say(f"These commands install {CUDA11.name}, about 2.5 GB:\n{_lines(todo.commands)}")
+    _say(f"These commands install {CUDA11.name}, about 2.5 GB:\n{_lines(chosen.commands)}")
     if given.dry_run:
         return 0
     if not (given.yes or _agreed()):
         _say("Nothing was changed; --yes runs them.")
         return 0
-    return _carry_out(todo, given.python, run)
+    return _carry_out(chosen, given.python, run)
 
 
 if __name__ == "__main__":
