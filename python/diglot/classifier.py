@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from sklearn.base import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from diglot.augment import Augment
 from diglot.errors import InputError
+from diglot.estimators.judged import JudgedByClass
 from diglot.estimators.settings import keep_settings
-from diglot.evaluation import evaluate_classes
 from diglot.graph import Graph
 from diglot.outcomes import Classes, Outcome
 from diglot.outcomes.classes import FAMILIES, log_softmax
@@ -26,11 +25,12 @@ from diglot.outcomes.labels import (
     refuse_one_class,
 )
 from diglot.predictor import ImagePredictor
-from diglot.predictor.settings import jsonable_weights
+from diglot.predictor.settings import jsonable_weights, weights_from
 from diglot.predictor.uncertain import UncertainClasses
 
 
 class ImageClassifier(
+    JudgedByClass,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     ClassifierMixin,
@@ -312,52 +312,8 @@ class ImageClassifier(
         scores = self._scores(X) if self.calibration_ is None else self.predict_proba(X)
         return self.classes_[scores.argmax(axis=1)]
 
-    def evaluate(
-        self,
-        X: Any,
-        y: Any,
-        *,
-        groups: Any = None,
-        level: float = 0.95,
-        resamples: int = 1000,
-        seed: int = 0,
-    ) -> pd.DataFrame:
-        """Judge the model on labelled images; every metric has an interval.
-
-        Parameters
-        ----------
-        X : images
-        y : sequence of n labels
-            All of ``classes_``.
-        groups : sequence of n labels, optional
-            Which images belong together, such as those of one patient: the bootstrap draws groups.
-        level : float
-            Of the intervals.
-        resamples : int
-            Of the bootstrap.
-        seed : int
-            Of the bootstrap.
-
-        Returns
-        -------
-        DataFrame
-            metric, class, estimate, lower, upper, method, n; see
-            `diglot.evaluation.evaluate_classes`.
-        """
-        check_is_fitted(self)
-        labels = encode_labels(y, len(self._images(X, reset=False)), self.classes_)
-        probabilities = self.predict_proba(X)
-        return evaluate_classes(
-            self.classes_[labels.codes],
-            self.classes_[probabilities.argmax(axis=1)],
-            probabilities,
-            self.classes_.tolist(),
-            groups=groups,
-            level=level,
-            resamples=resamples,
-            seed=seed,
-            ordered=self.ordered_,
-        )
+    def _rows(self, X: Any) -> int:
+        return len(self._images(X, reset=False))
 
     # ---- files and words
 
@@ -369,9 +325,7 @@ class ImageClassifier(
         }
 
     def _restored(self, meta: Mapping[str, Any], graph: Graph) -> bool:
-        if meta["class_weight"] is not None:
-            kept = meta["class_weight"]
-            self.class_weight = kept if isinstance(kept, str) else {k: w for k, w in kept}
+        self.class_weight = weights_from(meta["class_weight"])
         self.classes_, self.ordered_ = classes_from(meta["classes"])
         self.outcome_: Outcome = Classes(self.classes_, self.ordered_, self.family)
         sure = self._uncertainty_restored(meta)

@@ -391,6 +391,12 @@ def test_other_bad_rows_are_refused(fitted):
         fitted.evaluate(IMAGES[:2], ["left", "up"])
 
 
+def test_evaluate_checks_images_before_labels():
+    model = mlp().fit(IMAGES.reshape(len(IMAGES), -1), LABELS)
+    with pytest.raises(ValueError, match="49 features.*expecting 64"):
+        model.evaluate(np.zeros((2, 49)), ["up"])
+
+
 def test_a_failed_update_loses_nothing(fitted):
     model, before = loads(fitted.to_bytes()), fitted.fingerprint()
     for X, y in [(IMAGES, LABELS[:3]), (IMAGES[:2], ["left", "up"])]:

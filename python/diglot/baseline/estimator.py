@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,14 +11,14 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from diglot import storage
 from diglot.baseline.features import Hog, cell_of, common_size
 from diglot.baseline.regression import Regression, fit_regression
 from diglot.errors import InputError, ModelFileError
+from diglot.estimators.filed import Filed
 from diglot.estimators.inputs import common_channels
+from diglot.estimators.judged import JudgedByClass
 from diglot.estimators.model_file import damage_told
 from diglot.estimators.settings import is_several, jsonable, keep_settings, number, whole
-from diglot.evaluation import evaluate_classes
 from diglot.images import ImageSet, as_images
 from diglot.outcomes.classes import log_softmax
 from diglot.outcomes.labels import (
@@ -30,14 +28,14 @@ from diglot.outcomes.labels import (
     encode_labels,
     refuse_one_class,
 )
-from diglot.predictor.settings import jsonable_weights
+from diglot.predictor.settings import jsonable_weights, weights_from
 from diglot.seeds import check_seed
 
 _SETTINGS = ("size", "channels", "orientations", "cell", "block", "C", "inner_folds", "seed")
 _TENSORS = ("mean", "scale", "coefficients", "intercepts")
 
 
-class HogClassifier(ClassifierMixin, BaseEstimator):
+class HogClassifier(JudgedByClass, Filed, ClassifierMixin, BaseEstimator):
     """Tell images apart by histograms of oriented gradients and multinomial regression.
 
     A baseline that is fitted in seconds: what a network does better, its images must show beyond
@@ -231,75 +229,7 @@ class HogClassifier(ClassifierMixin, BaseEstimator):
         features = self.transform(X)
         return self.regression_.scores(features).reshape(len(features), len(self.classes_))
 
-    def evaluate(
-        self,
-        X: Any,
-        y: Any,
-        *,
-        groups: Any = None,
-        level: float = 0.95,
-        resamples: int = 1000,
-        seed: int | None = 0,
-    ) -> pd.DataFrame:
-        """Judge the model on labelled images; every metric has an interval.
-
-        Parameters
-        ----------
-        X : images
-        y : sequence of n labels
-            All of ``classes_``.
-        groups : sequence of n labels, optional
-            Images that belong together, such as those of one patient.
-        level : float
-            Of the intervals.
-        resamples, seed : int
-            Of the bootstrap.
-
-        Returns
-        -------
-        DataFrame
-            metric, class, estimate, lower, upper, method, n; see
-            `diglot.evaluation.evaluate_classes`.
-        """
-        check_is_fitted(self)
-        images = as_images(X)
-        labels = encode_labels(y, len(images), self.classes_)
-        probabilities = self.predict_proba(images)
-        return evaluate_classes(
-            self.classes_[labels.codes],
-            self.classes_[probabilities.argmax(axis=1)],
-            probabilities,
-            self.classes_.tolist(),
-            groups=groups,
-            level=level,
-            resamples=resamples,
-            seed=seed,
-            ordered=self.ordered_,
-        )
-
     # ---- files and words
-
-    def to_bytes(self) -> bytes:
-        """Return the bytes of the model file."""
-        return storage.encode(self._tensors(), self._metadata())
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the model to one safetensors file, from which either language loads it.
-
-        Parameters
-        ----------
-        path : path
-            Replaced whole if it exists.
-
-        Returns
-        -------
-        Path
-        """
-        return storage.write_file(path, self._tensors(), self._metadata())
-
-    def fingerprint(self) -> str:
-        """Return the SHA-256 of the coefficients, in hexadecimal."""
-        return storage.fingerprint(self._tensors())
 
     def summary(self) -> str:
         """Return what the model is, in a few lines."""
@@ -350,9 +280,7 @@ def restore(
         for key in ("size", "C"):
             settings[key] = tuple(v) if isinstance(v := settings[key], list) else v
         model.set_params(**settings)
-        if meta["class_weight"] is not None:
-            kept = meta["class_weight"]
-            model.class_weight = kept if isinstance(kept, str) else {k: w for k, w in kept}
+        model.class_weight = weights_from(meta["class_weight"])
         model._checked()
         model.hog_ = Hog(*(whole("hog", value, 1) for value in meta["hog"]))
         model.classes_, model.ordered_ = classes_from(meta["classes"])

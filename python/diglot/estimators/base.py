@@ -17,6 +17,7 @@ from diglot import storage
 from diglot.augment import augment
 from diglot.engine import Device, pick_device
 from diglot.errors import InputError
+from diglot.estimators.filed import Filed
 from diglot.estimators.phases import Fitted
 from diglot.estimators.settings import UNSAVED, jsonable_settings
 from diglot.graph import Graph
@@ -51,7 +52,7 @@ class Runtime:
         return Runtime()
 
 
-class NetworkEstimator(BaseEstimator):
+class NetworkEstimator(Filed, BaseEstimator):
     """A scikit-learn estimator around one network.
 
     Attributes
@@ -162,34 +163,9 @@ class NetworkEstimator(BaseEstimator):
 
     # ---- files and words
 
-    def _metadata(self) -> dict[str, Any]:
-        """Return what the model file says beside the weights."""
-        raise NotImplementedError
-
-    def to_bytes(self) -> bytes:
-        """Return the bytes of the model file."""
+    def _tensors(self) -> Mapping[str, np.ndarray]:
         check_is_fitted(self)
-        return storage.encode(self.network_.weights, self._metadata())
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the model to one safetensors file, from which either language loads it.
-
-        Parameters
-        ----------
-        path : path
-            Replaced whole if it exists.
-
-        Returns
-        -------
-        Path
-        """
-        check_is_fitted(self)
-        return storage.write_file(path, self.network_.weights, self._metadata())
-
-    def fingerprint(self) -> str:
-        """Return the SHA-256 of the weights, in hexadecimal."""
-        check_is_fitted(self)
-        return storage.fingerprint(self.network_.weights)
+        return self.network_.weights
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "network_")

@@ -60,3 +60,8 @@ def jsonable_weights(given: Any) -> Any:
     if given is None or isinstance(given, str):
         return given
     return [[jsonable(k), float(w)] for k, w in given.items()]
+
+
+def weights_from(kept: Any) -> Any:
+    """Return class weights as `jsonable_weights` kept them."""
+    return kept if kept is None or isinstance(kept, str) else {k: w for k, w in kept}
