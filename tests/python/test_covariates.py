@@ -19,7 +19,8 @@ from diglot import (
 )
 from diglot.outcomes import Design
 from diglot.outcomes.contrasts import contrast_matrix
-from diglot.predictor.coefficients import Refit, group_codes
+from diglot.predictor.coefficients import group_codes
+from diglot.predictor.refit import Refit
 from diglot.training import Checkpoints
 
 LEVELS = ["a", "b", "c", "d"]

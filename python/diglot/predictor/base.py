@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from diglot.augment import augment
 from diglot.builder import initial_weights
-from diglot.engine import Optimiser, Scorer, int8_scorer, open_executor, pick_device
+from diglot.engine import Optimiser, pick_device
 from diglot.errors import DivergedError, InputError
 from diglot.estimators.base import NetworkEstimator, last_measures
 from diglot.estimators.inputs import (
@@ -34,23 +32,13 @@ from diglot.graph import Graph
 from diglot.images import ImageSet, as_images
 from diglot.networks import resolve
 from diglot.outcomes import Design, Outcome, bare, with_covariates
-from diglot.predictor.coefficients import (
-    Refit,
-    bootstrap_coefficients,
-    coefficient_table,
-    group_codes,
-)
+from diglot.predictor.coefficients import WithCoefficients
 from diglot.predictor.explained import Explained
 from diglot.predictor.fitting import Fit, run_fit, try_rates
 from diglot.predictor.lineage import lineage
 from diglot.predictor.model_file import metadata
-from diglot.predictor.precision import (
-    LEAST_AGREEMENT,
-    LEAST_WORK,
-    Int8,
-    calibrate_int8,
-    is_faster,
-)
+from diglot.predictor.observed import Observed, Session
+from diglot.predictor.precision import WithPrecision
 from diglot.predictor.rows import Rows, merge_repeats, split_validation
 from diglot.predictor.settings import check_settings
 from diglot.predictor.task import Recipe, score
@@ -65,40 +53,7 @@ if TYPE_CHECKING:
 _RATES = {"sgd": (0.02, 0.02, 0.01), "adam": (1e-3, 1e-3, 1e-4), "adamw": (1e-3, 1e-3, 1e-4)}
 
 
-@dataclass(frozen=True)
-class _Session:
-    """One call of fit, update or partial_fit: how it differs from the others."""
-
-    epochs: int | Sequence[int]
-    train: str | Sequence[str]
-    first_epoch: int = 0
-    schedule: str = "constant"
-    fresh_optimiser: bool = True
-
-
-@dataclass(frozen=True)
-class _Observed:
-    """Images, what is known beside them, and what is to be learned of them."""
-
-    images: ImageSet
-    design: Design | None
-    covariates: np.ndarray | None
-    outcome: Outcome
-    values: np.ndarray
-    weights: np.ndarray
-
-    def take(self, chosen: np.ndarray) -> _Observed:
-        """Return some of the rows."""
-        return replace(
-            self,
-            images=self.images.take(chosen),
-            covariates=None if self.covariates is None else self.covariates[chosen],
-            values=self.values[chosen],
-            weights=self.weights[chosen],
-        )
-
-
-class ImagePredictor(Explained, NetworkEstimator):
+class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimator):
     """An estimator that learns one outcome of each image; a subclass says which.
 
     Attributes
@@ -114,7 +69,6 @@ class ImagePredictor(Explained, NetworkEstimator):
         older file does not tell.
     """
 
-    int8_: Int8 | None = None  # also of models that were fitted before there was any
     kind: str  # of the model file
     monitors: tuple[str, ...] = ("val_loss",)  # what may decide which epoch is best
 
@@ -181,7 +135,7 @@ class ImagePredictor(Explained, NetworkEstimator):
         seen = self._observed(X, y, sample_weight)
         seed = self._seed()
         graph = self._resolved(seen)
-        session = _Session(epochs_of(self.epochs), self.train, schedule=self.schedule)
+        session = Session(epochs_of(self.epochs), self.train, schedule=self.schedule)
         return self._train(graph, seen, validation_data, seed, session)
 
     def update(self, X: Any, y: Any, sample_weight: Any = None, *, epochs: int = 1) -> Self:
@@ -202,7 +156,7 @@ class ImagePredictor(Explained, NetworkEstimator):
         """
         check_is_fitted(self)
         whole("epochs", epochs, 1)
-        session = _Session(int(epochs), self._later(), schedule=self.schedule)
+        session = Session(int(epochs), self._later(), schedule=self.schedule)
         return self._go_on(X, y, sample_weight, session)
 
     def _once(self, X: Any, y: Any, sample_weight: Any, outcome: Outcome | None = None) -> Self:
@@ -211,10 +165,10 @@ class ImagePredictor(Explained, NetworkEstimator):
         ``outcome`` is what a first call is told to be learned.
         """
         if hasattr(self, "network_"):
-            session = _Session(1, self._later(), fresh_optimiser=False)
+            session = Session(1, self._later(), fresh_optimiser=False)
             return self._go_on(X, y, sample_weight, session)
         check_settings(self)
-        session = _Session(1, self._later(), fresh_optimiser=False)
+        session = Session(1, self._later(), fresh_optimiser=False)
         seen = self._observed(X, y, sample_weight, outcome)
         return self._train(self._resolved(seen), seen, None, self._seed(), session)
 
@@ -273,7 +227,7 @@ class ImagePredictor(Explained, NetworkEstimator):
             new.epochs = new.epochs[-1]
         return new.set_params(**settings).fit(X, y, sample_weight, validation_data)
 
-    def _resolved(self, seen: _Observed) -> Graph:
+    def _resolved(self, seen: Observed) -> Graph:
         """Return the network for these rows, with the weights that it came with."""
         given = bare(self.network) if isinstance(self.network, Graph) else self.network
         spec = input_spec(given, seen.images, self.size, self.channels, self.resize)
@@ -282,7 +236,7 @@ class ImagePredictor(Explained, NetworkEstimator):
             graph = with_covariates(graph, len(seen.design.terms))
         return seen.outcome.extended(graph)
 
-    def _go_on(self, X: Any, y: Any, sample_weight: Any, session: _Session) -> Self:
+    def _go_on(self, X: Any, y: Any, sample_weight: Any, session: Session) -> Self:
         seen = self._observed(X, y, sample_weight, self.outcome_)
         first = int(self.history_["epoch"].max()) if len(self.history_) else 0
         session = replace(session, first_epoch=first)
@@ -290,7 +244,7 @@ class ImagePredictor(Explained, NetworkEstimator):
 
     def _observed(
         self, X: Any, y: Any, sample_weight: Any, outcome: Outcome | None = None
-    ) -> _Observed:
+    ) -> Observed:
         """Check and code what there is to learn from, an outcome that is known in its own code."""
         if y is None:
             raise InputError("fit requires y to be passed, but the target y is None")
@@ -311,7 +265,7 @@ class ImagePredictor(Explained, NetworkEstimator):
             outcome = self._counted(outcome, values, counts)
         design = self.design_ if later else self._design(X, counts)
         beside = None if design is None else design.matrix(self._table(X))
-        return _Observed(images, design, beside, outcome, values, counts)
+        return Observed(images, design, beside, outcome, values, counts)
 
     def _design(self, X: Any, weights: np.ndarray) -> Design | None:
         """Decide how covariates become numbers."""
@@ -336,10 +290,10 @@ class ImagePredictor(Explained, NetworkEstimator):
     def _train(
         self,
         graph: Graph,
-        seen: _Observed,
+        seen: Observed,
         validation_data: tuple[Any, Any] | None,
         seed: int,
-        session: _Session,
+        session: Session,
     ) -> Self:
         self.int8_ = None
         with self._fit_of(graph, seen, validation_data, seed, session) as fit:
@@ -361,10 +315,10 @@ class ImagePredictor(Explained, NetworkEstimator):
     def _fit_of(
         self,
         graph: Graph,
-        seen: _Observed,
+        seen: Observed,
         validation_data: tuple[Any, Any] | None,
         seed: int,
-        session: _Session,
+        session: Session,
     ) -> Iterator[Fit]:
         """Decide everything about a fit; images are open as long as it goes on."""
         device = pick_device(self.device)
@@ -419,26 +373,11 @@ class ImagePredictor(Explained, NetworkEstimator):
                 memory_limit=self.memory_limit,
             )
 
-    def _calibrated_int8(self, fit: Fit, fitted: Fitted) -> Int8 | None:
-        """Measure what scoring with integers needs, where it may be wanted."""
-        large = fitted.graph.multiply_adds >= LEAST_WORK
-        wanted = self.precision == "int8" or (self.precision == "auto" and large)
-        if not wanted or fit.device.kind != "cpu":
-            return None
-        found = calibrate_int8(fitted.graph, fit.train, fit.outcome, fit.device, self.threads)
-        if found is None and self.precision == "int8":
-            warnings.warn(
-                f"No layer of {fitted.graph.name!r} can be computed with 8-bit integers: it scores "
-                "in float32.",
-                stacklevel=4,
-            )
-        return found
-
-    def _identity(self, seen: _Observed) -> dict[str, Any]:
+    def _identity(self, seen: Observed) -> dict[str, Any]:
         """Return what of the outcome and the covariates identifies a fit."""
         return {} if seen.design is None else {"design": seen.design.to_dict()}
 
-    def _run_fit(self, fit: Fit, session: _Session) -> Fitted:
+    def _run_fit(self, fit: Fit, session: Session) -> Fitted:
         first = session.first_epoch == 0
         checkpoints, resume = self._checkpoints() if first else (None, None)
         state = None
@@ -453,7 +392,7 @@ class ImagePredictor(Explained, NetworkEstimator):
             optimiser_state=state,
         )
 
-    def _held_out(self, data: tuple[Any, Any], graph: Graph, seen: _Observed) -> tuple[Rows, str]:
+    def _held_out(self, data: tuple[Any, Any], graph: Graph, seen: Observed) -> tuple[Rows, str]:
         """Return the rows to judge by, and what identifies them."""
         if not isinstance(data, (tuple, list)) or len(data) != 2:
             raise InputError("validation_data must be a pair: images and what they show")
@@ -467,7 +406,7 @@ class ImagePredictor(Explained, NetworkEstimator):
         ones = np.ones(len(images))
         return Rows(ready, np.arange(len(images)), values, ones, beside), digest
 
-    def _settled(self, fitted: Fitted, seen: _Observed, fit: Fit, session: _Session) -> None:
+    def _settled(self, fitted: Fitted, seen: Observed, fit: Fit, session: Session) -> None:
         """Set the fitted attributes."""
         self.outcome_, self.design_ = seen.outcome, seen.design
         counted = int((seen.weights > 0).sum())
@@ -511,7 +450,7 @@ class ImagePredictor(Explained, NetworkEstimator):
         )
         seen = trial._observed(X, y, None)
         graph, seed = trial._resolved(seen), trial._seed()
-        session = _Session(epochs_of(trial.epochs), trial._later(), schedule="constant")
+        session = Session(epochs_of(trial.epochs), trial._later(), schedule="constant")
         with trial._fit_of(graph, seen, None, seed, session) as fit:
             return try_rates(fit, lowest, highest, steps, reporter(self.verbose))
 
@@ -539,23 +478,6 @@ class ImagePredictor(Explained, NetworkEstimator):
                 return scores, ready.keys() if keyed else []
             finally:
                 listener.finish()
-
-    def _scorer(self) -> Scorer:
-        """Return what answers: with integers where that is asked for, or agrees and is faster."""
-        floats = self._kept("network", partial(open_executor, self.network_))
-        known = self.int8_
-        if known is None or self.precision == "float32" or floats.device.kind != "cpu":
-            return floats
-        if self.precision == "auto" and known.agreement < LEAST_AGREEMENT:
-            return floats
-
-        def chosen(_: Any) -> Scorer:
-            integers = int8_scorer(self.network_, known.ranges)
-            if self.precision == "int8" or is_faster(integers, floats, self.network_):
-                return integers
-            return floats
-
-        return self._kept(f"{self.precision} precision", chosen)
 
     def embed(self, X: Any, layer: str | None = None) -> np.ndarray:
         """Return a layer's output: features for models of your own.
@@ -602,99 +524,6 @@ class ImagePredictor(Explained, NetworkEstimator):
     @property
     def _n_features_out(self) -> int:
         return int(self.network_.shape_of(self.network_.features or self.network_.head)[0])
-
-    def coefficients(
-        self,
-        X: Any = None,
-        y: Any = None,
-        *,
-        groups: Any = None,
-        level: float = 0.95,
-        resamples: int = 200,
-        seed: int = 0,
-    ) -> pd.DataFrame:
-        """Return the covariates' coefficients, in their own units, beside the image's share.
-
-        Parameters
-        ----------
-        X, y : images with covariates, and outcomes, optional
-            Data to estimate them on, with intervals: best images that the network has not learned
-            from.
-        groups : sequence of n labels, optional
-            Which images belong together, such as those of one patient: they are drawn together.
-        level : float
-            Of the intervals.
-        resamples : int
-            Of the bootstrap.
-        seed : int
-            Of the bootstrap.
-
-        Returns
-        -------
-        DataFrame
-            term, class, estimate, lower, upper, method, n: for each class its log-odds against
-            the first class (none for ordered classes, where it is the log-odds of a higher
-            class; for tags each tag's log-odds; for counts the log-rate; the mean or each
-            quantile of numbers). Ends and n are missing without data.
-
-        Raises
-        ------
-        InputError
-            If the model has no covariates.
-
-        Notes
-        -----
-        Without data they are those of the network's last layer, as training left them. With data,
-        the outcome is modelled by what the network says of the image alone, whose slope is
-        estimated, too, and by the covariates: the maximum of the likelihood, and percentiles of
-        the bootstrap. The network itself is held fixed: that it would differ is not in the
-        intervals. Images that it has learned from it fits too well, which makes log-odds, and
-        coefficients with them, too large.
-
-        Examples
-        --------
-        >>> from diglot import ImageRegressor
-        >>> rng = np.random.default_rng(1)
-        >>> people = pd.DataFrame({"image": list(rng.random((80, 8, 8)))})
-        >>> people["age"] = rng.normal(50, 9, 80)
-        >>> years_left = 90 - people["age"] + rng.normal(size=80)
-        >>> model = ImageRegressor("mlp", epochs=1, seed=1, covariates=["age"])
-        >>> model = model.fit(people[:40], years_left[:40])
-        >>> model.coefficients(people[40:], years_left[40:])["estimate"].round(1).tolist()
-        [-1.0]
-        """
-        check_is_fitted(self)
-        if self.design_ is None:
-            raise InputError("this model has no covariates: fit with covariates=['age', 'sex']")
-        table = coefficient_table(self.network_.weights, self.outcome_, self.design_)
-        if X is None:
-            return table
-        number("level", level, lambda v: 0 < v < 1, "between 0 and 1")
-        resamples = whole("resamples", resamples, 2)
-        seen = self._observed(X, y, None, self.outcome_)
-        codes = group_codes(groups, len(seen.values))
-        alone = bare(self.network_)
-        check_channels(seen.images, alone.input)
-        executor = self._kept("image alone", partial(open_executor, alone))
-        with self._prepared(seen.images, alone) as ready:
-            scores = score(executor, ready, score_batch(alone), self.threads)
-        estimate, lower, upper = bootstrap_coefficients(
-            Refit(
-                scores.astype(np.float64),
-                seen.covariates.astype(np.float64),
-                seen.outcome.targets(seen.values).astype(np.float64),
-                seen.outcome,
-            ),
-            self.design_,
-            codes,
-            level=level,
-            resamples=resamples,
-            seed=seed,
-            reporter=reporter(self.verbose),
-        )
-        method = "bootstrap percentile" if codes is None else "cluster bootstrap percentile"
-        n = len(seen.values)
-        return table.assign(estimate=estimate, lower=lower, upper=upper, method=method, n=n)
 
     # ---- images and settings
 

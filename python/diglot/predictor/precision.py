@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from diglot.engine import Device, int8_scorer, measure_ranges, open_executor
+from diglot.engine import Device, Scorer, int8_scorer, measure_ranges, open_executor
 from diglot.errors import ModelFileError
+from diglot.estimators.phases import Fitted
 from diglot.graph import COVARIATES, Graph
 from diglot.images import batches
 from diglot.outcomes import Outcome
+from diglot.predictor.fitting import Fit
 from diglot.predictor.rows import Rows
 
 PRECISIONS = ("auto", "float32", "int8")
@@ -114,3 +118,41 @@ def _seconds(runner: Any, inputs: Mapping[str, np.ndarray]) -> float:
         runner.forward(inputs)
         times.append(time.perf_counter() - began)
     return min(times)
+
+
+class WithPrecision:
+    """What a predictor of images needs to choose the numbers that it scores with."""
+
+    int8_: Int8 | None = None  # also of models that were fitted before there was any
+
+    def _calibrated_int8(self, fit: Fit, fitted: Fitted) -> Int8 | None:
+        """Measure what scoring with integers needs, where it may be wanted."""
+        large = fitted.graph.multiply_adds >= LEAST_WORK
+        wanted = self.precision == "int8" or (self.precision == "auto" and large)
+        if not wanted or fit.device.kind != "cpu":
+            return None
+        found = calibrate_int8(fitted.graph, fit.train, fit.outcome, fit.device, self.threads)
+        if found is None and self.precision == "int8":
+            warnings.warn(
+                f"No layer of {fitted.graph.name!r} can be computed with 8-bit integers: it scores "
+                "in float32.",
+                stacklevel=4,
+            )
+        return found
+
+    def _scorer(self) -> Scorer:
+        """Return what answers: with integers where that is asked for, or agrees and is faster."""
+        floats = self._kept("network", partial(open_executor, self.network_))
+        known = self.int8_
+        if known is None or self.precision == "float32" or floats.device.kind != "cpu":
+            return floats
+        if self.precision == "auto" and known.agreement < LEAST_AGREEMENT:
+            return floats
+
+        def chosen(_: Any) -> Scorer:
+            integers = int8_scorer(self.network_, known.ranges)
+            if self.precision == "int8" or is_faster(integers, floats, self.network_):
+                return integers
+            return floats
+
+        return self._kept(f"{self.precision} precision", chosen)
