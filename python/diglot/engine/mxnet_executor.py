@@ -12,6 +12,7 @@ import numpy as np
 from diglot.engine import Device, Optimiser, Weigh
 from diglot.engine.mxnet import errors_translated, load
 from diglot.engine.mxnet_optimisers import Updater
+from diglot.engine.shortcuts import pooled_first
 from diglot.errors import InputError
 from diglot.graph import Graph, Node, Parameter
 from diglot.operators import Attrs
@@ -140,7 +141,7 @@ class MXNetExecutor:
                 learned[name] = self._arrays[name]
             else:
                 self._arrays[name].grad_req = "null"
-        self._training, self._train, self._train_inputs = graph, {}, graph.inputs
+        self._training, self._train, self._train_inputs = pooled_first(graph), {}, graph.inputs
         self._score = None
         self._random = any(node.op in _RANDOM for node in graph.nodes)
         self._updater = Updater(
