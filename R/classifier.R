@@ -80,7 +80,8 @@
 #'   \item{`checkpoint = NULL`, `checkpoint_every = NULL`, `resume = NULL`}{a folder to which the
 #'     state is written each epoch, and every so many steps; the folder from which a training that
 #'     was cut short goes on, to the same bytes.}
-#'   \item{`device = "auto"`}{`"cpu"`, `"gpu"`, ..., see [devices()].}
+#'   \item{`device = "auto"`}{`"cpu"`, `"gpu"`, ..., see [devices()]. Several GPUs, such as
+#'     `c("gpu:0", "gpu:1")`, train together, each on a part of every batch.}
 #'   \item{`precision = "auto"`}{with which numbers a processor scores: `"float32"`, or `"int8"`,
 #'     integers of 8 bits, which are several times as fast for large networks. `"auto"` takes them
 #'     where they agree with float32 for 99.5 % of some training images and are faster on this

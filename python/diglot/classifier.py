@@ -116,8 +116,9 @@ class ImageClassifier(
     resume : path or bool, optional
         Go on from the checkpoint in this folder (True: in ``checkpoint``), to the same bytes as
         without the break; begins anew where there is none yet.
-    device : {"auto", "cpu", "gpu", "gpu:1"}
-        Where to compute.
+    device : {"auto", "cpu", "gpu", "gpu:1"} or list of str
+        Where to compute. Several GPUs, such as ``["gpu:0", "gpu:1"]``, train together, each on a
+        part of every batch.
     precision : {"auto", "float32", "int8"}
         With which numbers a CPU scores. 8-bit integers are several times as fast for large
         networks; what they need is measured on training images at the end of a fit. "auto" takes
@@ -211,7 +212,7 @@ class ImageClassifier(
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: int | None = None,
         resume: str | os.PathLike[str] | bool | None = None,
-        device: str = "auto",
+        device: str | Sequence[str] = "auto",
         precision: str = "auto",
         memory_limit: int | None = None,
         threads: int | None = None,

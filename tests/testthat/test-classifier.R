@@ -406,3 +406,20 @@ test_that("bad input is refused by class, naming the culprit", {
   files$image[3L] <- NA
   refused(pattern = "row 3", data = files)
 })
+
+test_that("several devices train as one, and devices that do not go together are refused", {
+  skip_if_no_diglot()
+  frame <- planted_tibble()
+  trained <- function(device) {
+    image_classifier(label ~ image, frame, network = "mlp", epochs = 2, seed = 1, device = device)
+  }
+  # Two parts of the processor stand for two GPUs.
+  one <- trained("cpu")
+  two <- trained(c("cpu:0", "cpu:1"))
+  expect_equal(two$device, "cpu, cpu:1")
+  expect_equal(
+    predict(two, frame, type = "prob"), predict(one, frame, type = "prob"),
+    tolerance = 1e-5
+  )
+  expect_error(trained(c("cpu", "gpu")), "differ", class = "diglot_error_input")
+})

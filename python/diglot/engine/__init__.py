@@ -5,8 +5,8 @@ Only the ``mxnet*`` files in this folder import MXNet, and only when a graph is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -30,13 +30,24 @@ Weigh = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Device:
-    """A processor that can run graphs: ``kind`` is "cpu" or "gpu", ``index`` counts GPUs."""
+    """A processor that can run graphs, or several of which the first is the main one.
+
+    Attributes
+    ----------
+    kind : {"cpu", "gpu"}
+    index : int
+        Counts GPUs. Several CPUs are the same one, in parts that know nothing of each other.
+    beside : tuple of Device
+        Those that train with it, each on a part of every batch.
+    """
 
     kind: str
     index: int = 0
+    beside: tuple[Device, ...] = ()
 
     def __str__(self) -> str:
-        return self.kind if self.kind == "cpu" else f"{self.kind}:{self.index}"
+        name = "cpu" if self.kind == "cpu" and not self.index else f"{self.kind}:{self.index}"
+        return ", ".join([name, *map(str, self.beside)])
 
 
 @dataclass(frozen=True)
@@ -146,8 +157,10 @@ def devices() -> list[dict[str, object]]:
     return mxnet.devices()
 
 
-def pick_device(device: str = "auto") -> Device:
+def pick_device(device: str | Sequence[str] | Device = "auto") -> Device:
     """Return the device that ``device`` names; "auto" is the first usable GPU, else the CPU.
+
+    Several, such as ``["gpu:0", "gpu:1"]``, train together, each on a part of every batch.
 
     Raises
     ------
@@ -155,29 +168,57 @@ def pick_device(device: str = "auto") -> Device:
         If it is named and not there, or if MXNet's build has no code for it: there is no silent
         fall-back, and no crash later.
     """
-    from diglot.engine import mxnet
-
     if isinstance(device, Device):
         return device
-    text = str(device)
-    kind, _, number = text.partition(":")
-    if text == "auto":
+    if not isinstance(device, str) and isinstance(device, Sequence):
+        return _several(list(device))
+    from diglot.engine import mxnet
+
+    if str(device) == "auto":
         usable = (i for i in range(mxnet.gpu_count()) if not mxnet.gpu_problem(i))
         return next((Device("gpu", index) for index in usable), Device("cpu"))
-    if (
-        kind not in ("cpu", "gpu")
-        or (number and not number.isdigit())
-        or (kind == "cpu" and number)
-    ):
-        raise InputError(f'device must be "auto", "cpu", "gpu" or "gpu:1", not {device!r}')
-    index = int(number or 0)
-    problem = mxnet.gpu_problem(index) if kind == "gpu" else ""
+    found = _named(str(device))
+    if found is None or (found.kind == "cpu" and ":" in str(device)):
+        raise InputError(
+            f'device must be "auto", "cpu", "gpu", "gpu:1" or several such as ["gpu:0", "gpu:1"], '
+            f"not {device!r}"
+        )
+    return _checked(found)
+
+
+def _several(names: list[str]) -> Device:
+    """Return the devices that train together."""
+    found = [_named(name) if isinstance(name, str) else None for name in names]
+    kinds = {each.kind for each in found if each is not None}
+    if None in found or len(kinds) != 1 or len(set(found)) != len(found):
+        raise InputError(
+            'device must name one device, or several GPUs that differ, such as ["gpu:0", "gpu:1"] '
+            f'(or ["cpu:0", "cpu:1"], to try it out without), not {names!r}'
+        )
+    first, *others = map(_checked, found)
+    return replace(first, beside=tuple(others))
+
+
+def _named(name: str) -> Device | None:
+    kind, colon, number = name.partition(":")
+    if kind not in ("cpu", "gpu") or (colon and not (number.isascii() and number.isdigit())):
+        return None
+    return Device(kind, int(number or 0))
+
+
+def _checked(device: Device) -> Device:
+    """Refuse a GPU that MXNet cannot use."""
+    if device.kind == "cpu":
+        return device
+    from diglot.engine import mxnet
+
+    problem = mxnet.gpu_problem(device.index)
     if problem:
         raise DeviceError(
-            f'device="{text}" was asked for, but {problem} (MXNet {mxnet.version()}); '
+            f'device="{device}" was asked for, but {problem} (MXNet {mxnet.version()}); '
             'use device="cpu" or "auto", or see devices() for what is missing'
         )
-    return Device(kind, index)
+    return device
 
 
 def open_executor(
@@ -189,8 +230,11 @@ def open_executor(
     into something that scores faster.
     """
     from diglot.engine.mxnet_executor import MXNetExecutor
+    from diglot.engine.mxnet_parallel import ParallelExecutor
 
-    return MXNetExecutor(graph, pick_device(device), changing=changing)
+    picked = pick_device(device)
+    make = ParallelExecutor if picked.beside else MXNetExecutor
+    return make(graph, picked, changing=changing)
 
 
 def measure_ranges(

@@ -81,7 +81,7 @@ class MXNetExecutor:
             raise InputError(f"network {graph.name!r} has no weights yet: train or load it first")
         self._mx = load()
         self.device = device
-        self._context = self._mx.gpu(device.index) if device.kind == "gpu" else self._mx.cpu()
+        self._context = self._mx.Context(device.kind, device.index)
         self._parameters = graph.parameters
         self._graph = graph
         self._score: Any = None  # made when it is first asked for
@@ -158,14 +158,18 @@ class MXNetExecutor:
         """Go one step down the gradient of the mean of the first output."""
         batch = len(inputs[self._train_inputs[0]])
         with errors_translated(batch):
-            if self._random:
-                self._mx.random.seed(seed, ctx=self._context)
-            with self._mx.autograd.record():
-                outputs = self._training_outputs(inputs)
-            outputs[0].backward()
+            self._differentiate(inputs, seed)
             self._updater.step(rate, batch)
-            for total, output in zip(self._totals, outputs, strict=True):
-                total += output.sum()
+
+    def _differentiate(self, inputs: Mapping[str, np.ndarray], seed: int) -> None:
+        """Compute the gradients of the first output's sum, and add the outputs to the totals."""
+        if self._random:
+            self._mx.random.seed(seed, ctx=self._context)
+        with self._mx.autograd.record():
+            outputs = self._training_outputs(inputs)
+        outputs[0].backward()
+        for total, output in zip(self._totals, outputs, strict=True):
+            total += output.sum()
 
     def _training_outputs(self, inputs: Mapping[str, np.ndarray]) -> Sequence[Any]:
         arrays = [self._array(engine_input(n, inputs[n])) for n in self._train_inputs]

@@ -47,7 +47,7 @@ class Updater:
         factors: Mapping[str, float],
     ) -> None:
         self._mx, self._rule = mx, rule
-        self._weights, self._gradients = weights, gradients
+        self.weights, self.gradients = weights, gradients
         self._factors = factors
         self._decay = {n: rule.weight_decay if decays[n] else 0.0 for n in weights}
         moments = () if rule.name == "sgd" and not rule.momentum else _MOMENTS[rule.name]
@@ -62,13 +62,13 @@ class Updater:
         self._steps += 1
         if self._rule.clip_norm is not None:
             self._mx.gluon.utils.clip_global_norm(
-                list(self._gradients.values()),
+                list(self.gradients.values()),
                 self._rule.clip_norm * batch,
                 check_isfinite=False,  # a check would wait for the device
             )
         update = self._sgd if self._rule.name == "sgd" else self._adam
-        for name, weight in self._weights.items():
-            update(name, weight, self._gradients[name], rate * self._factors[name], 1.0 / batch)
+        for name, weight in self.weights.items():
+            update(name, weight, self.gradients[name], rate * self._factors[name], 1.0 / batch)
 
     def _sgd(self, name: str, weight: Any, gradient: Any, rate: float, scale: float) -> None:
         nd, decay = self._mx.nd, self._decay[name]
