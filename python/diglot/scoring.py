@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from diglot.errors import ImageError, InputError, MissingPackageError
 from diglot.graph import InputSpec
-from diglot.images import as_images, decode, prepare, read_header, walk_images
+from diglot.images import as_images, decode, prepare_file, read_header, walk_images
 from diglot.images.memory import usable_cores
 from diglot.progress import Reporter, Silent, reporter
 
@@ -240,9 +240,9 @@ def _fault(spec: Any, path: str) -> tuple[str, str] | None:
     try:
         read_header(path)
         kind = "damaged"
-        pixels = decode(path)
+        decode(path)
         kind = "unfit"
-        prepare(pixels, spec, path, from_file=True)
+        prepare_file(path, spec)
     except ImageError as error:
         return kind, str(error)
     return None

@@ -7,6 +7,7 @@ import os
 import struct
 import sys
 import zlib
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ import tifffile
 from PIL import Image, ImageOps
 
 from diglot.errors import ImageError
-from diglot.images import decode, read_header
+from diglot.graph import InputSpec
+from diglot.images import decode, prepare_file, read_header
 
 # Asymmetric in every direction and not square, so that no transpose can hide.
 RAMP = (np.arange(5)[:, None] * 40 + np.arange(7)[None, :] * 5).astype(np.uint8)
@@ -328,7 +330,7 @@ def test_damaged_files_never_crash(tmp_path):
             where = random.integers(0, min(len(bytes_), 400), 6)
             bytes_[where] = random.integers(0, 256, 6)
             damaged.write_bytes(bytes_.tobytes())
-            for read in (decode, read_header):
+            for read in (decode, read_header, partial(prepare_file, spec=InputSpec(5, 4, 3))):
                 try:
                     read(str(damaged))
                 except ImageError as error:

@@ -9,7 +9,7 @@ import numpy as np
 from diglot.errors import InputError
 from diglot.estimators.inputs import size_pair
 from diglot.graph import InputSpec
-from diglot.images import ImageSet, prepare
+from diglot.images import ImageSet
 from diglot.images.prepare import to_unit
 
 _LARGEST, _SMALLEST, _DIFFERENT = 128, 8, 64  # pixels a side
@@ -81,7 +81,7 @@ class Hog:
         spec = InputSpec(self.height, self.width, self.channels, convert_colour=True)
         found = np.empty((len(images), self.count))
         for i in range(len(images)):
-            image = to_unit(prepare(images[i], spec, images.name(i), from_file=images.is_files))
+            image = to_unit(images.prepared(i, spec))
             found[i] = hog(
                 image,
                 orientations=self.orientations,

@@ -44,6 +44,7 @@ def fit_captioner(
 
 def description(model: Any) -> dict[str, Any]:
     """Return what R keeps of a fitted captioner beside its live self."""
+    from diglot.captioner.precision import ANSWERS
     from diglot.weighted import describe
 
     about, decoder, card = fitted.description(model), model.decoder_, describe(model.network_)
@@ -59,7 +60,10 @@ def description(model: Any) -> dict[str, Any]:
         },
         "words": list(model.vocabulary_.words),
         "longest": model.longest_,
-        "lineage": {n: card[n] for n in ("weights", "licence", "skipped") if n in card},
+        "lineage": {
+            **{n: card[n] for n in ("weights", "licence", "skipped") if n in card},
+            **({} if model.int8_ is None else {"int8": model.int8_.told(ANSWERS)}),
+        },
     }
 
 
@@ -122,15 +126,12 @@ def pictures(model: Any, images: Mapping[str, Any], seen: bool) -> list[np.ndarr
     it belongs.
     """
     from diglot.images import as_images
-    from diglot.images.prepare import prepare
     from diglot.images.shown import picture
 
     given, spec = as_images(received.images(images)), model.network_.input
     drawn = []
     for i in range(len(given)):
-        image = given[i]
-        if seen:
-            image = prepare(image, spec, given.name(i), from_file=given.is_files)
+        image = given.prepared(i, spec) if seen else given[i]
         shown = picture(image).convert("RGB")
         shown.thumbnail((_SHOWN, _SHOWN))
         drawn.append(np.asfortranarray(np.asarray(shown), np.float64) / 255)

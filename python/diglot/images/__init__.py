@@ -6,7 +6,7 @@ from diglot.images.cache import PreparedImages
 from diglot.images.decode import decode, read_header
 from diglot.images.folders import find_images, read_images, walk_images
 from diglot.images.idx import read_idx, read_idx_array
-from diglot.images.prepare import prepare
+from diglot.images.prepare import prepare, prepare_file
 from diglot.images.source import ImageSet, as_images
 from diglot.images.store import ArrayStore
 
@@ -20,6 +20,7 @@ __all__ = [
     "example_images",
     "find_images",
     "prepare",
+    "prepare_file",
     "read_header",
     "read_idx",
     "read_idx_array",

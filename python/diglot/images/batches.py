@@ -6,14 +6,17 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
 from diglot.images.cache import PreparedImages
 from diglot.images.memory import usable_cores
-from diglot.images.prepare import to_unit
+from diglot.images.prepare import LARGEST, to_unit
 
-_SMALL = 1 << 17
+_SMALL = 1 << 17  # numbers of a batch that is copied sooner than handed between threads
+_WAITING = 1 << 25  # numbers of all batches that may wait
+_IN_CACHE = 1 << 20  # bytes of pixels that stay in a core's own cache
 Transform = Callable[[np.ndarray, int], np.ndarray]
 
 
@@ -37,7 +40,8 @@ def batches(
         channels) of values before normalisation (0 to 1 for 8-bit and 16-bit images). It must
         not depend on the order of calls, which threads do not keep.
     ahead : int
-        How many batches may wait; 0 makes each batch when it is asked for.
+        How many batches may wait, fewer where they are large: 128 MiB in all, but one at least;
+        0 makes each batch when it is asked for.
     threads : int, optional
         Threads that make batches; by default all cores, at most 8.
 
@@ -46,7 +50,8 @@ def batches(
     position : int
         The batch's place in `batches_of_indices`.
     pixels : ndarray of shape (b, height, width, channels), float32
-        ``(scaled - mean) / std``; the same bytes for any number of threads.
+        ``(scaled - mean) / std``; the same bytes for any number of threads. In memory they lie
+        channel by channel, so that to turn them around for an engine copies nothing.
 
     Raises
     ------
@@ -68,10 +73,9 @@ def batches(
 
     def make(position: int) -> np.ndarray:
         pixels = prepared.get(batches_of_indices[position])
-        if pixels.dtype != np.float32:
-            pixels = to_unit(pixels)
         if transform is not None:
-            pixels = transform(pixels, position)
+            unit = pixels if pixels.dtype == np.float32 else to_unit(pixels)
+            pixels = np.asarray(transform(unit, position), np.float32)
         return normalise(pixels)
 
     count = len(batches_of_indices)
@@ -81,6 +85,7 @@ def batches(
         for position in range(count):
             yield position, make(position)
         return
+    ahead = max(1, min(ahead, _WAITING // max(1, largest)))
     workers = min(8, usable_cores()) if threads is None else max(1, int(threads))
     pool = ThreadPoolExecutor(workers, thread_name_prefix="diglot-images")
     waiting: deque[Future[np.ndarray]] = deque()
@@ -96,28 +101,33 @@ def batches(
 
 
 class _Normaliser:
-    """Subtracts the mean and divides by the standard deviation, in place."""
+    """Scales integers to 0...1, subtracts the mean and divides by the standard deviation."""
 
-    def __init__(self, spec: object) -> None:
-        self._mean = np.asarray(spec.mean, np.float32)  # type: ignore[attr-defined]
-        self._std = np.asarray(spec.std, np.float32)  # type: ignore[attr-defined]
+    def __init__(self, spec: Any) -> None:
         # An empty mean or std stands for pixels that are taken as they are.
-        self._nothing = not self._mean.any() and bool((self._std == 1).all())
-        if not self._nothing:
-            channels = (spec.channels,)  # type: ignore[attr-defined]
-            self._mean = np.broadcast_to(self._mean if self._mean.size else np.float32(0), channels)
-            self._std = np.broadcast_to(self._std if self._std.size else np.float32(1), channels)
+        self._mean = np.broadcast_to(np.float32(spec.mean or 0), (spec.channels,))
+        self._std = np.broadcast_to(np.float32(spec.std or 1), (spec.channels,))
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        if self._nothing:
-            return pixels
-        b, height, width, channels = pixels.shape
-        # Whole pixel rows at once: numpy is slow on a last axis as short as three channels.
-        rows = np.ascontiguousarray(pixels, np.float32).reshape(b, height, width * channels)
-        mean, std = (self._mean, self._std) if channels == 1 else self._tiled(width)
-        rows -= mean
-        rows /= std
-        return rows.reshape(b, height, width, channels)
+        """Return new values, which lie in memory channel by channel, as engines take them."""
+        count, height, width, channels = pixels.shape
+        planes = np.empty((count, channels, height, width), np.float32)
+        # A few images at a time, so that what one step writes is in the cache for the next.
+        block = max(1, _IN_CACHE // max(1, planes[:1].nbytes))
+        for start in range(0, count, block):
+            for channel in range(channels):
+                self._fill(
+                    planes[start : start + block, channel],
+                    pixels[start : start + block, :, :, channel],
+                    channel,
+                )
+        return planes.transpose(0, 2, 3, 1)
 
-    def _tiled(self, width: int) -> tuple[np.ndarray, np.ndarray]:
-        return np.tile(self._mean, width), np.tile(self._std, width)
+    def _fill(self, plane: np.ndarray, values: np.ndarray, channel: int) -> None:
+        plane[...] = values
+        if values.dtype == np.uint8:
+            plane /= LARGEST["uint8"]
+        if self._mean[channel]:
+            plane -= self._mean[channel]
+        if self._std[channel] != 1:
+            plane /= self._std[channel]

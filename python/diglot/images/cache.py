@@ -11,7 +11,7 @@ import numpy as np
 
 from diglot.errors import ImageError
 from diglot.images.memory import usable_cores
-from diglot.images.prepare import check_channels, prepare, to_unit
+from diglot.images.prepare import check_channels, to_unit
 from diglot.images.source import ImageSet
 from diglot.images.store import ArrayStore
 
@@ -174,12 +174,12 @@ class PreparedImages:
                     self._done[row] = True
 
     def _made(self, row: int) -> np.ndarray:
-        name = self.images.name(row)
-        image = prepare(self.images[row], self.spec, name, from_file=self.images.is_files)
+        image = self.images.prepared(row, self.spec)
         if image.dtype == self.dtype:
             return image
         if self.dtype == np.float32:
             return to_unit(image)
+        name = self.images.name(row)
         raise ImageError(f"'{name}' changed while it was in use; start again.")
 
     def statistics(self, indices: Any = None) -> tuple[np.ndarray, np.ndarray]:

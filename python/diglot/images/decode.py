@@ -1,4 +1,4 @@
-"""Reads one image file into an array, or only its header.
+"""Reads one image file, or only its header.
 
 The content decides how a file is read, never its name. Whatever is wrong with a file arrives as
 an ``ImageError`` that names it.
@@ -10,7 +10,9 @@ import os
 import re
 import stat
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 READABLE = "PNG, JPEG, GIF, BMP, WebP or TIFF"
+Wanted = Callable[[int, int], "tuple[int, int] | None"]
+_GAP = 2  # how many times larger than wanted a JPEG is decoded at least; Image.thumbnail's figure
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,42 @@ class Header:
     width: int
     channels: int
     dtype: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An upright 8-bit picture as Pillow holds it, which spares copies until it is resized.
+
+    Attributes
+    ----------
+    image : PIL.Image.Image
+        Of mode "L" or "RGB".
+    height, width : int
+        Of the picture in its file.
+    scale : int
+        How many times smaller `image` was decoded: 1, or 2, 4 or 8 of a JPEG file.
+    left, top : float
+        Where the picture begins in `image`: a side that `scale` does not divide is rounded up, and
+        where the EXIF tag turns the picture, what was added may come first.
+    """
+
+    image: Image.Image
+    height: int
+    width: int
+    scale: int = 1
+    left: float = 0.0
+    top: float = 0.0
+
+    def box(
+        self, left: float, top: float, right: float, bottom: float
+    ) -> tuple[float, float, float, float]:
+        """Return where a part of the picture lies in `image`."""
+        return (
+            self.left + left / self.scale,
+            self.top + top / self.scale,
+            self.left + right / self.scale,
+            self.top + bottom / self.scale,
+        )
 
 
 def read_header(path: str) -> Header:
@@ -106,7 +146,48 @@ def decode(path: str) -> np.ndarray:
     ...     decode(path).shape
     (3, 4, 1)
     """
-    return _guarded(path, _tiff_pixels, _pillow_pixels)
+    found = read_picture(path)
+    if isinstance(found, np.ndarray):
+        return found
+    pixels = np.asarray(found.image)
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def read_picture(path: str, wanted: Wanted | None = None) -> Picture | np.ndarray:
+    """Read an image file as `decode` does, but leave a usual picture with Pillow.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    wanted : callable, optional
+        ``wanted(height, width)`` returns the height and width that the whole picture is going to
+        be resampled to, or None where it needs all pixels. A JPEG file that is much larger is
+        decoded to 1/2, 1/4 or 1/8 of its size (by smaller inverse cosine transforms), as long as
+        that is at least twice what is wanted.
+
+    Returns
+    -------
+    Picture or ndarray
+        An array, as from `decode`, of what is not 8-bit gray or RGB.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, damaged, too large or not an image.
+
+    Examples
+    --------
+    >>> import tempfile, os
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "large.jpg")
+    ...     Image.new("RGB", (1001, 800)).save(path)
+    ...     found = read_picture(path, lambda height, width: (100, 100))
+    >>> found.image.size, found.scale, (found.width, found.height)
+    ((251, 200), 4, (1001, 800))
+    """
+    return _guarded(path, _tiff_picture, partial(_pillow_picture, wanted=wanted))
 
 
 def from_pillow(image: Image.Image) -> np.ndarray:
@@ -320,12 +401,44 @@ def _described(image: Image.Image) -> tuple[int, str]:
     return (1 if mode in ("1", "L", "LA", "La") else 3), "uint8"
 
 
-def _pillow_pixels(file: BinaryIO, path: str, kind: str) -> np.ndarray:
+def _pillow_picture(
+    file: BinaryIO, path: str, kind: str, wanted: Wanted | None = None
+) -> Picture | np.ndarray:
+    from PIL import Image
+
     with _open(file, path, kind) as image:
         # Before the pixels are loaded, as for the header: the two must agree.
         turn = _orientation(image, file)
+        size = image.size
+        scale = 1 if wanted is None else _shrunk(image, turn, wanted)
         image.load()
-        return _turned(from_pillow(image), turn)
+        if image.mode not in ("L", "RGB") or "transparency" in image.info:
+            return _turned(from_pillow(image), turn)
+    if scale == 1:
+        size = image.size  # Pillow turns TIFF images while it loads them
+    left, top = (image.size[i] - size[i] / scale if turn in _FROM_END[i] else 0.0 for i in (0, 1))
+    if turn > 1:
+        image = image.transpose(Image.Transpose(_TRANSPOSED[turn]))
+    if turn >= 5:
+        size, left, top = size[::-1], top, left
+    return Picture(image, size[1], size[0], scale, left, top)
+
+
+def _shrunk(image: Image.Image, turn: int, wanted: Wanted) -> int:
+    """Have a large JPEG file decoded to a part of its size; return how many times smaller."""
+    if image.format not in ("JPEG", "MPO") or image.mode not in ("L", "RGB"):
+        return 1
+    upright = image.size if turn < 5 else image.size[::-1]
+    target = wanted(upright[1], upright[0])
+    if target is None:
+        return 1
+    across, down = target[::-1] if turn < 5 else target
+    least = (_GAP * across, _GAP * down)
+    if min(image.size[0] // least[0], image.size[1] // least[1]) < 2:
+        return 1
+    before = image.size[0]
+    found = image.draft(None, least)
+    return 1 if found is None else round(before / found[1][2])
 
 
 def _orientation(image: Image.Image, file: BinaryIO) -> int:
@@ -363,6 +476,11 @@ def _late_exif(file: BinaryIO) -> bytes | None:
         file.seek(before)
 
 
+# By EXIF orientation: Pillow's `Transpose`, and where an axis of the file runs backwards.
+_TRANSPOSED = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+_FROM_END = ((2, 3, 7, 8), (3, 4, 6, 7))
+
+
 def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """Apply an EXIF orientation to (height, width, channels)."""
     if orientation in (5, 6, 7, 8):
@@ -397,7 +515,7 @@ def _tiff_header(file: BinaryIO, path: str) -> Header:
         )
 
 
-def _tiff_pixels(file: BinaryIO, path: str) -> np.ndarray:
+def _tiff_picture(file: BinaryIO, path: str) -> Picture | np.ndarray:
     import tifffile
 
     with tifffile.TiffFile(file, _multifile=False) as tiff:
@@ -407,7 +525,7 @@ def _tiff_pixels(file: BinaryIO, path: str) -> np.ndarray:
         if not _plain(tiff):
             return _tiff_array(tiff, file, path)
     file.seek(0)
-    return _pillow_pixels(file, path, "TIFF")
+    return _pillow_picture(file, path, "TIFF")
 
 
 def _refuse_cut(file: BinaryIO, page: Any, path: str) -> None:

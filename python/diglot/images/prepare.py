@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from diglot.errors import ImageError
+from diglot.images.decode import read_picture
 
-_LARGEST = {"uint8": np.float32(255), "uint16": np.float32(65535)}
+LARGEST = {"uint8": np.float32(255), "uint16": np.float32(65535)}
 
 
 def to_unit(pixels: np.ndarray) -> np.ndarray:
@@ -30,7 +32,7 @@ def to_unit(pixels: np.ndarray) -> np.ndarray:
     >>> to_unit(np.array([0, 51, 255], "uint8")).tolist()
     [0.0, 0.20000000298023224, 1.0]
     """
-    largest = _LARGEST.get(str(pixels.dtype))
+    largest = LARGEST.get(str(pixels.dtype))
     if largest is None:
         return pixels.astype(np.float32)
     return np.divide(pixels, largest, dtype=np.float32)
@@ -84,6 +86,59 @@ def prepare(image: np.ndarray, spec: Any, name: str, *, from_file: bool = False)
     if have == 1 and want == 3:
         image = np.repeat(image, 3, axis=2)
     return image
+
+
+def prepare_file(path: str, spec: Any) -> np.ndarray:
+    """Read an image file and make it fit `spec`.
+
+    Usual pictures stay with Pillow until they are small. A JPEG file whose picture is at least
+    four times larger than what it is resampled to is decoded to a half, a quarter or an eighth
+    of its size, which takes a fraction of the time and changes pixels by about one part in 255.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    spec : InputSpec
+        The input that the network takes.
+
+    Returns
+    -------
+    ndarray of shape (spec.height, spec.width, spec.channels)
+        As from `prepare`; of a smaller picture it is ``prepare(decode(path), spec, path)``.
+
+    Raises
+    ------
+    ImageError
+        If the file cannot be read, or its channels do not fit.
+
+    Examples
+    --------
+    >>> import tempfile, os
+    >>> from types import SimpleNamespace
+    >>> from PIL import Image
+    >>> spec = SimpleNamespace(height=2, width=2, channels=1, resize="squash",
+    ...     crop_fraction=0.875, interpolation="bilinear", convert_colour=False)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "wide.png")
+    ...     Image.new("L", (6, 4), 9).save(path)
+    ...     prepare_file(path, spec)[:, :, 0].tolist()
+    [[9, 9], [9, 9]]
+    """
+    found = read_picture(path, partial(_whole_size, spec=spec))
+    if isinstance(found, np.ndarray):
+        return prepare(found, spec, path, from_file=True)
+    image, want = found.image, spec.channels
+    check_channels(len(image.getbands()), spec, path, from_file=True)
+    if image.mode == "RGB" and want == 1:
+        image = image.convert("L")
+    if image.size != (spec.width, spec.height):
+        box = _box(found.height, found.width, spec)
+        image = image.resize((spec.width, spec.height), _method(spec), found.box(*box))
+    pixels = np.asarray(image)
+    if pixels.ndim == 3:
+        return pixels
+    return np.repeat(pixels[:, :, None], want, axis=2) if want > 1 else pixels[:, :, None]
 
 
 def check_channels(have: int, spec: Any, name: str, *, from_file: bool) -> None:
@@ -146,15 +201,17 @@ def luminance(image: np.ndarray) -> np.ndarray:
     return (image @ np.array([0.299, 0.587, 0.114], np.float32))[:, :, None]
 
 
+def _method(spec: Any) -> Any:
+    from PIL import Image
+
+    return Image.Resampling[spec.interpolation.upper()]
+
+
 def _resized(image: np.ndarray, spec: Any) -> np.ndarray:
     from PIL import Image
 
-    method = {
-        "bilinear": Image.Resampling.BILINEAR,
-        "bicubic": Image.Resampling.BICUBIC,
-        "nearest": Image.Resampling.NEAREST,
-    }[spec.interpolation]
-    box = _box(image.shape[0], image.shape[1], spec) if spec.resize == "crop" else None
+    method = _method(spec)
+    box = _box(image.shape[0], image.shape[1], spec)
     size = (spec.width, spec.height)
     if image.dtype == np.uint8 and image.shape[2] == 3:
         return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize(size, method, box))
@@ -166,26 +223,35 @@ def _resized(image: np.ndarray, spec: Any) -> np.ndarray:
     return out
 
 
-def _box(height: int, width: int, spec: Any) -> tuple[float, float, float, float]:
-    """Return the part of the image that the centre crop keeps, in source pixels.
+def _whole_size(height: int, width: int, spec: Any) -> tuple[int, int] | None:
+    """Return the size that the whole image is resampled to; None if single pixels are picked."""
+    if spec.interpolation == "nearest":
+        return None
+    return _cover(height, width, spec) if spec.resize == "crop" else (spec.height, spec.width)
 
-    The rule is timm's and torchvision's: resize until the image just covers size / crop_fraction,
-    then cut the centre out. Cutting first gives the same pixels and never makes a huge
-    intermediate image of a long, narrow one.
-    """
+
+def _cover(height: int, width: int, spec: Any) -> tuple[int, int]:
+    """Return the size at which the image just covers the input size / crop_fraction."""
     cover_height = math.floor(spec.height / spec.crop_fraction)
     cover_width = math.floor(spec.width / spec.crop_fraction)
     if cover_height == cover_width:
         if height <= width:
-            full = (cover_height, int(cover_height * width / height))
-        else:
-            full = (int(cover_width * height / width), cover_width)
-    else:
-        ratio = min(height / cover_height, width / cover_width)
-        full = (
-            max(spec.height, round(height / ratio)),
-            max(spec.width, round(width / ratio)),
-        )
+            return cover_height, int(cover_height * width / height)
+        return int(cover_width * height / width), cover_width
+    ratio = min(height / cover_height, width / cover_width)
+    return max(spec.height, round(height / ratio)), max(spec.width, round(width / ratio))
+
+
+def _box(height: int, width: int, spec: Any) -> tuple[float, float, float, float]:
+    """Return the part of the image that is kept, in its own pixels: left, top, right, bottom.
+
+    The rule of a centre crop is timm's and torchvision's: resize until the image just covers
+    size / crop_fraction, then cut the centre out. Cutting first gives the same pixels and never
+    makes a huge intermediate image of a long, narrow one.
+    """
+    if spec.resize != "crop":
+        return 0, 0, width, height
+    full = _cover(height, width, spec)
     top = round((full[0] - spec.height) / 2)
     left = round((full[1] - spec.width) / 2)
     down, across = height / full[0], width / full[1]

@@ -14,6 +14,7 @@ import numpy as np
 from diglot.errors import ImageError, InputError
 from diglot.images.decode import Header, decode, from_pillow, read_header
 from diglot.images.memory import available_memory, usable_cores
+from diglot.images.prepare import prepare, prepare_file
 
 _BLOCK_BYTES = 1 << 24
 
@@ -54,6 +55,29 @@ class ImageSet:
     def __getitem__(self, i: int) -> np.ndarray:
         """Return image `i`, decoded: (height, width, channels), uint8, uint16 or float32."""
         return self._store.read(self._index[i])
+
+    def prepared(self, i: int, spec: Any) -> np.ndarray:
+        """Return image `i` as the input `spec` wants it.
+
+        Of a file no more is decoded than that needs.
+
+        Parameters
+        ----------
+        i : int
+        spec : InputSpec
+            The input that the network takes.
+
+        Returns
+        -------
+        ndarray of shape (spec.height, spec.width, spec.channels)
+            uint8 (0 to 255) or float32.
+
+        Raises
+        ------
+        ImageError
+            If the image cannot be read, or its channels do not fit.
+        """
+        return self._store.prepared(self._index[i], spec)
 
     def __repr__(self) -> str:
         return f"ImageSet({len(self)} images of {self._store.where})"
@@ -137,6 +161,9 @@ class _Array:
     def read(self, i: int) -> np.ndarray:
         return self.array[i]
 
+    def prepared(self, i: int, spec: Any) -> np.ndarray:
+        return prepare(self.array[i], spec, self.name(i))
+
     def read_headers(self, index: np.ndarray) -> None:
         pass
 
@@ -158,6 +185,9 @@ class _List:
 
     def read(self, i: int) -> np.ndarray:
         return self.images[i]
+
+    def prepared(self, i: int, spec: Any) -> np.ndarray:
+        return prepare(self.images[i], spec, self.name(i))
 
     def read_headers(self, index: np.ndarray) -> None:
         pass
@@ -181,6 +211,9 @@ class _Files:
 
     def read(self, i: int) -> np.ndarray:
         return decode(self.paths[i])
+
+    def prepared(self, i: int, spec: Any) -> np.ndarray:
+        return prepare_file(self.paths[i], spec)
 
     def read_headers(self, index: np.ndarray) -> None:
         wanted = [i for i in dict.fromkeys(index.tolist()) if self._headers[i] is None]
