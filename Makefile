@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-python demo test lint test-python test-r check-r doc figures r python clean
+.PHONY: help setup setup-python demo test lint test-python test-r check-r doc figures bench r python clean
 # The recipes share .venv/, .Rlib/ and two cores' worth of threads.
 .NOTPARALLEL:
 
@@ -47,6 +47,10 @@ doc: setup ## man/ and NAMESPACE from the comments in R/
 
 figures: setup .Rlib/diglot/DESCRIPTION ## the pictures of README.md
 	@Rscript --vanilla tools/figures.R
+
+# What needs R is left out where there is none, and PyTorch, TensorFlow and JAX where they are not installed.
+bench: setup-python $(if $(shell command -v Rscript),.Rlib/diglot/DESCRIPTION) ## all benchmarks into benchmarks/README.md; BENCH="--quick lenet" tries one
+	@$(BIN)/python benchmarks/run_all.py $(BENCH)
 
 r: setup .Rlib/diglot/DESCRIPTION ## a console of R that knows diglot
 	@R --quiet --no-save

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import sys
 import time
-from datetime import date
 
 import numpy as np
+from side_by_side import machine
 from sklearn.model_selection import StratifiedKFold
 
 from diglot import ImageClassifier, example_images
@@ -23,7 +23,7 @@ GOALS = {"digits": 0.99, "faces": 0.97}
 
 
 def main(names: list[str]) -> None:
-    print(f"LeNet, stratified 5-fold cross-validation, seed 1, {date.today()}\n")
+    print(f"LeNet, stratified 5-fold cross-validation, seed 1\n{machine()}\n")
     print(
         f"{'':8}{'n':>5}{'mean':>9}{'95 % interval':>18}{'goal':>9}{'seconds':>9}  folds, settings"
     )

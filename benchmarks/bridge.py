@@ -17,12 +17,10 @@ import os
 import subprocess
 import sys
 import time
-from datetime import date
-from pathlib import Path
 
 import numpy as np
+from side_by_side import ROOT, machine, ratios, spread, table
 
-ROOT = Path(__file__).resolve().parents[1]
 CASES = {"digits": 10, "colour": 10}  # epochs
 
 IN_R = r"""
@@ -97,11 +95,9 @@ cat("@", object.size(images) / 2^20, in_r, arrived, status("VmHWM") - before, se
 
 def copies() -> None:
     """Print what happens to an array of R on its way."""
-    print(f"1,000 images of 64 x 64 x 3 from R to the engine, {date.today()}\n")
-    print(
-        f"{'type':8}{'in R, MiB':>10}{'copies in R':>12}{'in Python':>10}{'MiB each':>9}"
-        f"{'to Python, s':>13}{'predict, s':>11}{'its peak, MiB':>14}"
-    )
+    print("1,000 images of 64 x 64 x 3 from R to the engine\n")
+    header = ["type", "in R, MiB", "copies in R", "in Python", "MiB each", "to Python, s"]
+    rows = []
     for kind in ("integer", "double", "raw"):
         os.environ["TYPE"] = kind
         process = started(["Rscript", "--vanilla", "-e", COPIES_IN_R])
@@ -111,11 +107,11 @@ def copies() -> None:
         assert same == 1
         # a bytearray, which is how raw vectors cross, is made before anything can be traced
         in_python = round(most / each) + (kind == "raw")
-        print(
-            f"{kind:8}{size:>10.1f}{in_r:>12.0f}{in_python:>10}{each / 2**20:>9.1f}"
-            f"{seconds:>13.3f}{whole:>11.2f}{peak:>14.0f}",
-            flush=True,
+        rows.append(
+            [kind, f"{size:.1f}", f"{in_r:.0f}", in_python, f"{each / 2**20:.1f}", f"{seconds:.3f}"]
+            + [f"{whole:.2f}", f"{peak:.0f}"]
         )
+    print(table([*header, "predict, s", "its peak, MiB"], rows))
 
 
 def serve() -> None:
@@ -163,8 +159,8 @@ def main(fits: int = 7) -> None:
         "Python": started([sys.executable, __file__, "--serve"]),
         "R": started(["Rscript", "--vanilla", "-e", IN_R]),
     }
-    print(f"LeNet, {os.cpu_count()} cores, {date.today()}; median of {fits} fits, seconds\n")
-    print(f"{'':8}{'epochs':>7}{'Python':>9}{'R':>9}{'R / Python':>12}  same weights")
+    print(f"LeNet, seconds of {fits} fits each, medians (lowest to highest)\n")
+    rows = []
     for case, epochs in CASES.items():
         seconds: dict[str, list[float]] = {name: [] for name in processes}
         weights = set()
@@ -175,12 +171,10 @@ def main(fits: int = 7) -> None:
                 weights.add(fingerprint)
                 if number:  # the first warms up
                     seconds[name].append(taken)
-        python, r = (np.array(seconds[name]) for name in ("Python", "R"))
-        print(
-            f"{case:8}{epochs:>7}{np.median(python):>9.2f}{np.median(r):>9.2f}"
-            f"{np.median(r / python):>12.3f}  {'yes' if len(weights) == 1 else 'NO'}",
-            flush=True,
-        )
+        python, r = seconds["Python"], seconds["R"]
+        same = "yes" if len(weights) == 1 else "NO"
+        rows.append([case, epochs, spread(python, 2), spread(r, 2), ratios(r, python, 3), same])
+    print(table(["", "epochs", "Python", "R", "R / Python", "same weights"], rows))
     for process in processes.values():
         process.stdin.close()
         process.wait()
@@ -191,6 +185,7 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--serve"]:
         serve()
     else:
+        print(machine())
         if sys.argv[1:2] != ["0"]:
             main(*map(int, sys.argv[1:2]))
         copies()

@@ -12,26 +12,29 @@ the other, each in a process of its own; compare the ratios.
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
-from datetime import date
 from pathlib import Path
 
 import numpy as np
-from lenet import processor
+from side_by_side import (
+    Candidate,
+    alternate,
+    machine,
+    present,
+    ratios,
+    run_script,
+    spread,
+    table,
+    versions,
+)
 
 import diglot
 from diglot.captioner.captioned import Groups, caption_lists, codes, gather
 from diglot.captions.vocabulary import BEGIN, END, UNKNOWN
-from diglot.engine.mxnet import physical_cores
 
 BATCH, BEAMS, EPOCHS, SCORED = 32, 5, 3, 512
-MODULES = {"diglot": "mxnet", "PyTorch": "torch"}
 
 
 def prepare(folder: Path, images: int, words: int) -> None:
@@ -45,9 +48,9 @@ def prepare(folder: Path, images: int, words: int) -> None:
     model.save(folder / "model.safetensors")
 
 
-def examples(folder: Path, images: int):
+def examples(folder: str, images: int):
     """Return the model, prepared images, and the coded captions in groups of five."""
-    model = diglot.load(folder / "model.safetensors")
+    model = diglot.load(Path(folder) / "model.safetensors")
     data = diglot.shapes(images, seed=1)
     spec = model.network_.input
     pixels = (np.stack(list(data["image"])) / np.float32(255) - spec.mean) / spec.std
@@ -57,7 +60,7 @@ def examples(folder: Path, images: int):
     return model, pixels.astype(np.float32), groups
 
 
-def run_diglot(folder: Path, images: int) -> dict[str, object]:
+def run_diglot(folder: str, images: int) -> dict[str, object]:
     from diglot.captioner.graphs import training_graph
     from diglot.captioner.task import LikelihoodTask, Recipe
     from diglot.engine import Optimiser, open_executor
@@ -107,7 +110,7 @@ class _Arrays:
         return data
 
 
-def run_pytorch(folder: Path, images: int) -> dict[str, object]:
+def run_pytorch(folder: str, images: int) -> dict[str, object]:
     import torch
 
     from diglot.captioner.task import LikelihoodTask, Recipe
@@ -159,7 +162,7 @@ def run_pytorch(folder: Path, images: int) -> dict[str, object]:
         caption(fresh[:64], 1)
         alone = time.perf_counter() - began
     return {
-        "version": torch.__version__,
+        "version": f"PyTorch {torch.__version__}",
         "threads": torch.get_num_threads(),
         "tokens": rates,
         "losses": losses,
@@ -307,56 +310,41 @@ def _beam_search(net, images, longest: int) -> list[list[int]]:
     return best
 
 
-def in_its_own_process(name: str, folder: str, images: int) -> dict[str, object]:
-    command = [sys.executable, __file__, "--one", name, folder, str(images)]
-    # Both get as many threads as diglot would take by itself.
-    environment = {"OMP_NUM_THREADS": str(physical_cores()), **os.environ}
-    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
-    return json.loads(answer.stdout.splitlines()[-1])
+CANDIDATES = [
+    Candidate("diglot", run_diglot, ("mxnet",)),
+    Candidate("PyTorch", run_pytorch, ("torch",)),
+]
 
 
 def main(images: int = 1000, rounds: int = 3, words: int = 0) -> None:
-    names = [name for name, module in MODULES.items() if importlib.util.find_spec(module)]
-    found: dict[str, list[dict[str, object]]] = {name: [] for name in names}
+    candidates, skipped = present(CANDIDATES)
     with tempfile.TemporaryDirectory() as folder:
         prepare(Path(folder), images, words)
         vocabulary = len(diglot.load(Path(folder) / "model.safetensors").vocabulary_)
-        for number in range(rounds):
-            for name in names if number % 2 == 0 else names[::-1]:
-                found[name].append(in_its_own_process(name, folder, images))
+        runs = alternate(candidates, rounds, folder=folder, images=images)
 
     print(f"convnet + LSTM 256 + attention, {images} images, {vocabulary} words in all")
-    print(f"{processor()}, {os.cpu_count()} cores, {date.today()}, Python {sys.version.split()[0]}")
-    print(f"{rounds} rounds, medians (lowest to highest); beam search with {BEAMS} beams\n")
-    print(f"{'':10}{'version':16}{'threads':>8}{'tokens/s':>18}{'captions/s':>20}  last loss")
-    tokens, captions = {}, {}
-    for name in names:
-        # The first epoch also warms up.
-        tokens[name] = np.array([np.median(r["tokens"][1:]) for r in found[name]])
-        captions[name] = np.array([r["captions"] for r in found[name]])
-        about = found[name][0]
-        print(
-            f"{name:10}{about['version']:16}{about['threads']:>8}"
-            f"{np.median(tokens[name]):>8.0f} ({tokens[name].min():.0f}-{tokens[name].max():.0f})"
-            f"{np.median(captions[name]):>8.0f} "
-            f"({captions[name].min():.0f}-{captions[name].max():.0f})  {about['losses'][-1]:.4f}"
-        )
-    if len(names) == 2:
-        same = np.mean([a == b for a, b in zip(*(found[n][0]["told"] for n in names), strict=True)])
-        print(f"\nthe same captions: {same:.1%} of {SCORED}")
+    print(f"{rounds} rounds, medians (lowest to highest); beam search with {BEAMS} beams")
+    print(f"{machine()}\n{versions(runs)}\n")
+    # The first epoch also warms up.
+    tokens = {n: [np.median(r["tokens"][1:]) for r in answers] for n, answers in runs.items()}
+    captions = {n: [r["captions"] for r in answers] for n, answers in runs.items()}
+    losses = {n: answers[0]["losses"][-1] for n, answers in runs.items()}
+    rows = [
+        [name, spread(tokens[name]), spread(captions[name]), f"{losses[name]:.4f}"] for name in runs
+    ]
+    print(table(["", "tokens/s", "captions/s", "last loss"], rows))
+    if len(runs) == 2:
+        ours, theirs = runs
+        pairs = zip(*(runs[n][0]["told"] for n in runs), strict=True)
+        print(f"\nthe same captions: {np.mean([a == b for a, b in pairs]):.1%} of {SCORED}")
         for what, rates in (("training", tokens), ("beam search", captions)):
-            ratio = np.median(rates[names[0]] / rates[names[1]])
-            print(f"{what}: {names[0]} / {names[1]} {ratio:.2f}, median of the rounds' ratios")
-        alone = np.array([r["alone"] for r in found["PyTorch"]])
-        ratio = np.median(captions["diglot"] / alone)
-        print(f"PyTorch, one image at a time: {np.median(alone):.0f} captions/s, ratio {ratio:.1f}")
-    for name in set(MODULES) - set(names):
-        print(f"\n{name} skipped: {MODULES[name]} is not installed")
+            print(f"{what}: {ours} / {theirs} {ratios(rates[ours], rates[theirs])}")
+        alone = [r["alone"] for r in runs[theirs]]
+        ratio = ratios(captions[ours], alone, 1)
+        print(f"{theirs}, one image at a time: {spread(alone)} captions/s, ratio {ratio}")
+    print("\n".join(skipped))
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--one"]:
-        run = {"diglot": run_diglot, "PyTorch": run_pytorch}[sys.argv[2]]
-        print(json.dumps(run(Path(sys.argv[3]), int(sys.argv[4]))))
-    else:
-        main(*map(int, sys.argv[1:4]))
+    run_script(lambda: main(*map(int, sys.argv[1:4])), CANDIDATES)

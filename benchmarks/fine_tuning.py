@@ -10,47 +10,28 @@ files that neither has seen.
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
-from datetime import date
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from side_by_side import (
+    Candidate,
+    alternate,
+    machine,
+    present,
+    ratios,
+    run_script,
+    spread,
+    table,
+    versions,
+)
+from textures import draw_textures, listed
 
-from diglot.engine.mxnet import physical_cores
-
-SIDE, CLASSES, BATCH = 224, 5, 32
-LIBRARIES = {"diglot": ("mxnet",), "PyTorch": ("torch", "transformers")}
+CLASSES, BATCH = 5, 32
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-def make_files(folder: Path, images: int, seed: int) -> None:
-    """Draw textures: each class has a frequency, a direction and a tint of its own, and noise."""
-    rng = np.random.default_rng(seed)
-    rows, columns = np.mgrid[:SIDE, :SIDE]
-    for number in range(images):
-        label = number % CLASSES
-        angle, waves = label * np.pi / CLASSES + rng.normal(0, 0.1), 6 + 3 * label
-        phase = rng.uniform(0, 2 * np.pi)
-        turned = (np.cos(angle) * rows + np.sin(angle) * columns) / SIDE
-        wave = np.sin(2 * np.pi * waves * turned + phase)
-        tint = rng.uniform(0.3, 0.7, 3)
-        noise = rng.normal(0, 0.08, (SIDE, SIDE, 3))
-        pixels = np.clip(tint + 0.35 * wave[:, :, None] + noise, 0, 1)
-        path = folder / f"{'abcdefgh'[label]}" / f"{number:05}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray((255 * pixels).astype(np.uint8)).save(path, quality=90)
-
-
-def listed(folder: Path) -> tuple[list[str], list[str]]:
-    paths = sorted(folder.glob("*/*.jpg"))
-    return [str(p) for p in paths], [p.parent.name for p in paths]
 
 
 def make_weights(file: Path) -> None:
@@ -60,17 +41,18 @@ def make_weights(file: Path) -> None:
     from diglot import ImageClassifier
 
     with tempfile.TemporaryDirectory() as place:
-        make_files(Path(place), 400, 3)
+        draw_textures(Path(place), 400, 3)
         model = ImageClassifier("resnet18", size=64, epochs=3, batch_size=32, seed=7, verbose=False)
         weights = model.fit(*listed(Path(place))).network_.weights
     safetensors.numpy.save_file({n: np.ascontiguousarray(w) for n, w in weights.items()}, file)
 
 
-def run_diglot(folder: Path, epochs: int) -> dict[str, float]:
+def run_diglot(folder: str, epochs: int) -> dict[str, object]:
     from diglot import ImageClassifier, pretrained
     from diglot.engine import mxnet
 
     mxnet.load()
+    folder = Path(folder)
     files, labels = listed(folder / "train")
     began = time.perf_counter()
     net = pretrained("resnet18", weights=folder / "weights.safetensors")
@@ -79,15 +61,22 @@ def run_diglot(folder: Path, epochs: int) -> dict[str, float]:
     model.fit(files, labels)
     seconds = time.perf_counter() - began
     files, labels = listed(folder / "test")
-    return {"seconds": seconds, "accuracy": float(model.score(files, labels))}
+    return {
+        "version": f"MXNet {mxnet.version()}",
+        "threads": mxnet.threads(),
+        "seconds": seconds,
+        "accuracy": float(model.score(files, labels)),
+    }
 
 
-def run_pytorch(folder: Path, epochs: int) -> dict[str, float]:
+def run_pytorch(folder: str, epochs: int) -> dict[str, object]:
     import safetensors.numpy
     import torch
     from torch import nn
     from torch.utils.data import DataLoader, Dataset
     from transformers import ResNetConfig, ResNetModel
+
+    folder = Path(folder)
 
     class Files(Dataset):
         def __init__(self, part: str) -> None:
@@ -132,7 +121,12 @@ def run_pytorch(folder: Path, epochs: int) -> dict[str, float]:
         for images, labels in DataLoader(Files("test"), BATCH):
             guesses = head(backbone(images).pooler_output.flatten(1)).argmax(1)
             hits += int((guesses == labels).sum())
-    return {"seconds": seconds, "accuracy": hits / len(Files("test"))}
+    return {
+        "version": f"PyTorch {torch.__version__}",
+        "threads": torch.get_num_threads(),
+        "seconds": seconds,
+        "accuracy": hits / len(Files("test")),
+    }
 
 
 def our_name(theirs: str) -> str:
@@ -150,43 +144,30 @@ def our_name(theirs: str) -> str:
     return f"{layer}_{kind}{int(parts[6]) + 1}_{last}"
 
 
-def in_its_own_process(name: str, folder: Path, epochs: int) -> dict[str, float]:
-    command = [sys.executable, __file__, "--one", name, str(folder), str(epochs)]
-    environment = {"OMP_NUM_THREADS": str(physical_cores()), **os.environ}
-    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
-    return json.loads(answer.stdout.splitlines()[-1])
+CANDIDATES = [
+    Candidate("diglot", run_diglot, ("mxnet",)),
+    Candidate("PyTorch", run_pytorch, ("torch", "transformers")),
+]
 
 
 def main(images: int = 1000, epochs: int = 5, rounds: int = 3) -> None:
-    names = [n for n, m in LIBRARIES.items() if all(map(importlib.util.find_spec, m))]
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        make_files(folder / "train", images, 1)
-        make_files(folder / "test", 200, 2)
-        make_weights(folder / "weights.safetensors")
-        for number in range(rounds):
-            for name in names if number % 2 == 0 else names[::-1]:
-                found[name].append(in_its_own_process(name, folder, epochs))
-    print(f"ResNet-18, head only, {images} JPEG files of {SIDE} x {SIDE}, {epochs} epochs")
-    print(f"{os.cpu_count()} cores, {date.today()}, median of {rounds} rounds (lowest, highest)\n")
-    print(f"{'':10}{'seconds':>10}{'range':>18}{'accuracy':>10}")
-    for name in names:
-        seconds = [run["seconds"] for run in found[name]]
-        told = f"{min(seconds):.1f} to {max(seconds):.1f}"
-        accuracy = np.mean([run["accuracy"] for run in found[name]])
-        print(f"{name:10}{np.median(seconds):>10.1f}{told:>18}{accuracy:>10.1%}")
-    if len(names) == 2:
-        pairs = zip(found["PyTorch"], found["diglot"], strict=True)
-        ratios = [slow["seconds"] / quick["seconds"] for slow, quick in pairs]
-        print(f"\nPyTorch's time / diglot's: {np.median(ratios):.1f}, median of the rounds' ratios")
-    for name in set(LIBRARIES) - set(names):
-        print(f"\n{name} skipped: {' and '.join(LIBRARIES[name])} must be installed")
+    candidates, skipped = present(CANDIDATES)
+    with tempfile.TemporaryDirectory() as folder:
+        draw_textures(Path(folder, "train"), images, 1)
+        draw_textures(Path(folder, "test"), 200, 2)
+        make_weights(Path(folder, "weights.safetensors"))
+        runs = alternate(candidates, rounds, folder=folder, epochs=epochs)
+    seconds = {name: [run["seconds"] for run in answers] for name, answers in runs.items()}
+    accuracy = {name: np.mean([run["accuracy"] for run in a]) for name, a in runs.items()}
+    print(f"ResNet-18, head only, {images} JPEG files of 224 x 224, {epochs} epochs")
+    print(f"{rounds} rounds, medians (lowest to highest)\n{machine()}\n{versions(runs)}\n")
+    rows = [
+        [name, spread(taken, 1), ratios(taken, seconds["diglot"], 1), f"{accuracy[name]:.1%}"]
+        for name, taken in seconds.items()
+    ]
+    print(table(["", "seconds", "/ diglot's", "accuracy"], rows))
+    print("\n".join(skipped))
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--one"]:
-        run = {"diglot": run_diglot, "PyTorch": run_pytorch}[sys.argv[2]]
-        print(json.dumps(run(Path(sys.argv[3]), int(sys.argv[4]))))
-    else:
-        main(*map(int, sys.argv[1:4]))
+    run_script(lambda: main(*map(int, sys.argv[1:4])), CANDIDATES)

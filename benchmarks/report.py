@@ -12,12 +12,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import date
 from pathlib import Path
 
 import numpy as np
+from side_by_side import ROOT, machine
 
-ROOT = Path(__file__).resolve().parents[1]
 IMAGES = 2000
 
 IN_R = """
@@ -71,7 +70,7 @@ def main() -> None:
         (line,) = (line for line in done.stdout.splitlines() if line.startswith("@"))
         seconds["R"] = float(line.split()[1])
         size = os.path.getsize(f"{folder}/python.html") / 2**20
-    print(f"report on {IMAGES:,} images, {date.today()}; the page has {size:.1f} MiB\n")
+    print(f"report on {IMAGES:,} images; the page has {size:.1f} MiB\n{machine()}\n")
     for language, taken in seconds.items():
         print(f"{language:8}{taken:6.1f} s")
 

@@ -8,12 +8,10 @@ Wilson for the shares.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from datetime import date
 
-from lenet import processor
+from side_by_side import machine
 
 import diglot
 from diglot.evaluation import wilson
@@ -25,7 +23,7 @@ def main(images: int = 8000, tested: int = 1000) -> None:
     model = diglot.ImageCaptioner(seed=1, verbose=False)
     model.fit(train[["image"]], train["captions"])
     seconds = time.perf_counter() - began
-    print(f"{processor()}, {os.cpu_count()} cores, {date.today()}, Python {sys.version.split()[0]}")
+    print(machine())
     print(f"{images} images of 64 x 64, {len(model.history_)} epochs: {seconds / 60:.1f} minutes")
     print(f"fingerprint {model.fingerprint()[:16]}\n")
     for split in ("test", "unseen"):

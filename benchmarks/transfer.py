@@ -9,15 +9,14 @@ Student's t.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable
-from datetime import date
 
 import numpy as np
 import pandas as pd
 from scipy.stats import t as student
+from side_by_side import machine
 
 from diglot import ImageClassifier, example_images, network
 from diglot.graph import Graph
@@ -68,7 +67,7 @@ def main(seeds: int = 10, each: int = 10, *names: str) -> None:
     digits = example_images("digits").assign(label=lambda d: d["label"].astype(int))
     known, new = digits[digits["label"] < 5], digits[digits["label"] >= 5]
     print(f"Digits 5 to 9, {each} images a class to train on, {seeds} seeds; test accuracy in per")
-    print(f"cent, mean and 95 % interval; {os.cpu_count()} cores, {date.today()}\n")
+    print(f"cent, mean and 95 % interval\n{machine()}\n")
     titles = ("from scratch", "fine-tuned", "difference")
     print(f"{'':10}{'epochs':>6}" + "".join(f"{title:>22}" for title in titles) + "  seconds")
     for name in names or NETWORKS:
