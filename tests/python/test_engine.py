@@ -170,3 +170,22 @@ def test_losses_are_those_of_scoring():
     executor = open_executor(graph, "cpu")
     executor.prepare_training(graph, Optimiser("sgd"))
     assert executor.losses({"x": np.ones((2, 50), np.float32)}) == pytest.approx([100])
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softrelu"])
+def test_a_dense_layer_that_is_used_twice_scores_as_it_should(activation):
+    """MXNet's fusion of layers is wrong about these: what it computes must not come out."""
+    b = Builder(InputSpec(2, 3, 1))
+    dense = b.add("FullyConnected", b.data, name="dense", num_hidden=4)
+    gate = b.add("Activation", dense, name="gate", act_type=activation)
+    twice = b.add("_mul_scalar", dense, name="twice", scalar=2.0)
+    graph = b.graph("gated", b.add("elemwise_mul", twice, gate, name="gated"))
+    rng = np.random.default_rng(1)
+    weight, bias = rng.normal(size=(4, 6)), rng.normal(size=4)
+    images = rng.normal(size=(20, 2, 3, 1))
+    x = images.reshape(20, 6) @ weight.T + bias
+    right = 2 * x * (1 / (1 + np.exp(-x)) if activation == "sigmoid" else np.logaddexp(0, x))
+    weights = {"dense_weight": weight.astype(np.float32), "dense_bias": bias.astype(np.float32)}
+    executor = open_executor(graph.with_weights(weights), "cpu")
+    found = executor.forward({"data": images.astype(np.float32)})
+    np.testing.assert_allclose(found, right, rtol=1e-4, atol=1e-5)

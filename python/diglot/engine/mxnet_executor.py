@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,8 @@ from diglot.graph import Graph, Node, Parameter
 from diglot.operators import Attrs
 
 _RANDOM = {"Dropout"}
+# What a fused dense layer computes along with itself.
+_TAKEN_ALONG = {"Activation", "LeakyReLU", "abs", "clip", "exp", "sqrt", "square"}
 STEADY_ROWS = 16
 
 
@@ -71,6 +74,21 @@ def _without_chance(node: Node) -> Node:
         slope = (attrs.get("lower_bound", 0.125) + attrs.get("upper_bound", 0.334)) / 2
         return replace(node, attrs={"act_type": "leaky", "slope": str(slope)})
     return node
+
+
+def fuses_soundly(graph: Graph) -> bool:
+    """Whether MXNet may fuse the network's layers.
+
+    It takes a dense layer and the activation behind it as one, and computes wrong numbers where
+    something else takes the dense layer's output, too, and both meet again (1.9.1).
+    """
+    taken = Counter(start for node in graph.nodes for start, _ in node.inputs)
+    return not any(
+        graph.nodes[start].op == "FullyConnected" and taken[start] > 1
+        for node in graph.nodes
+        if node.op in _TAKEN_ALONG
+        for start, _ in node.inputs[:1]
+    )
 
 
 class MXNetExecutor:
@@ -236,7 +254,7 @@ class MXNetExecutor:
     def _scored(self, inputs: Mapping[str, np.ndarray], count: int) -> list[np.ndarray]:
         if self._score is None:
             steady = self._training is None and not self._changing
-            fixed = steady and self.device.kind == "cpu"
+            fixed = steady and self.device.kind == "cpu" and fuses_soundly(self._graph)
             self._score_inputs, self._score = self._block(self._graph, fused=fixed)
         rows = len(next(iter(inputs.values())))
         with errors_translated(rows):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from diglot.engine.mxnet import errors_translated, load, standard_error_closed
-from diglot.engine.mxnet_executor import STEADY_ROWS, engine_input
+from diglot.engine.mxnet_executor import STEADY_ROWS, engine_input, fuses_soundly
 from diglot.errors import InputError
 from diglot.graph import Graph
 
@@ -39,6 +39,8 @@ def measure_ranges(graph: Graph, batches: Iterable[Mapping[str, np.ndarray]]) ->
     dict of str to (float, float)
         Nothing for a network of which no layer can be computed with integers.
     """
+    if not fuses_soundly(graph):
+        return {}
     floats = _fused(graph)
     layers = _quantised(floats, graph)[1]
     if not layers:
