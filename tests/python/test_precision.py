@@ -114,8 +114,8 @@ def test_auto_leaves_small_networks_alone():
 
 
 def test_auto_takes_integers_where_they_agree(monkeypatch):
-    monkeypatch.setattr("diglot.predictor.precision.LEAST_WORK", 0)
-    monkeypatch.setattr("diglot.predictor.precision.is_faster", lambda *_: True)
+    monkeypatch.setattr("diglot.estimators.precision.LEAST_WORK", 0)
+    monkeypatch.setattr("diglot.estimators.precision.is_faster", lambda *_: True)
     model = diglot.ImageClassifier("convnet", epochs=3, seed=1, verbose=False).fit(IMAGES, LABELS)
     explicit = diglot.loads(model.to_bytes()).set_params(precision="int8")
     floats = diglot.loads(model.to_bytes()).set_params(precision="float32")
@@ -125,7 +125,7 @@ def test_auto_takes_integers_where_they_agree(monkeypatch):
 
 def test_auto_leaves_integers_that_disagree_or_are_slow(model, monkeypatch):
     floats = diglot.loads(model.to_bytes()).set_params(precision="float32")
-    monkeypatch.setattr("diglot.predictor.precision.is_faster", lambda *_: False)
+    monkeypatch.setattr("diglot.estimators.precision.is_faster", lambda *_: False)
     slow = diglot.loads(model.to_bytes()).set_params(precision="auto")
     np.testing.assert_array_equal(slow.predict_proba(IMAGES), floats.predict_proba(IMAGES))
 

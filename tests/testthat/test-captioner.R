@@ -71,6 +71,31 @@ test_that("all ways in lead to the same fit", {
   expect_length(unique(prints), 1L)
 })
 
+test_that("the encoder sees with 8-bit integers where that is asked for", {
+  skip_if_no_diglot()
+  data <- drawn()
+  integers <- train_captions(captions ~ image, data = data, precision = "int8")
+  floats <- train_captions(captions ~ image, data = data, precision = "float32")
+  expect_identical(fingerprint(integers), fingerprint(floats))
+  words <- "^answers as float32 for [0-9.]+ % of [0-9,]+ next words in training images' captions$"
+  expect_match(integers$lineage[["int8"]], words)
+  expect_null(floats$lineage)
+  expect_output(print(integers), "int8 +answers as float32 for")
+  p <- predict(integers, data[1:5, ], type = "all")
+  q <- predict(floats, data[1:5, ], type = "all")
+  expect_false(identical(p$.log_prob, q$.log_prob))
+  expect_equal(p$.log_prob[p$.rank == 1L], q$.log_prob[q$.rank == 1L], tolerance = 0.05)
+  file <- withr::local_tempfile(fileext = ".safetensors")
+  save_model(integers, file)
+  again <- load_model(file)
+  expect_identical(again$lineage, integers$lineage)
+  expect_identical(predict(again, data[1:5, ], type = "all"), p)
+  expect_error(
+    train_captions(captions ~ image, data = data, precision = "int4"), "precision",
+    class = "diglot_error_input"
+  )
+})
+
 test_that("images come from files, too", {
   skip_if_no_diglot()
   skip_if_not_installed("png")

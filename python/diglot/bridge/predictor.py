@@ -145,7 +145,7 @@ def description(model: Any) -> dict[str, Any]:
         "covariates": [] if model.design_ is None else model.design_.names,
         "lineage": {
             **lineage(model),
-            **({} if model.int8_ is None else {"int8": str(model.int8_)}),
+            **({} if model.int8_ is None else {"int8": model.int8_.told("training images")}),
         },
         "certainty": model.certainty() if hasattr(model, "certainty") else {},
     }

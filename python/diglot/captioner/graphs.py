@@ -286,12 +286,21 @@ def _apart(encoder: Graph, decoder: Decoder) -> Graph:
 
 def encoder_of(graph: Graph) -> Graph:
     """Return the encoder of what `caption_graph` returned."""
+    end = _encoders_end(graph)
+    name = graph.name.removesuffix(" captioner")
+    return replace(graph.up_to(end), name=name, features=end)
+
+
+def behind_encoder(graph: Graph) -> Graph:
+    """Return what comes after the encoder: its output goes in, in the place of images."""
+    return graph.after(_encoders_end(graph))
+
+
+def _encoders_end(graph: Graph) -> str:
     at = graph.index_of(graph.features)
     while graph.nodes[at].name in ("grid", "grid_cells"):
         at = graph.nodes[at].inputs[0][0]
-    end = graph.nodes[at].name
-    name = graph.name.removesuffix(" captioner")
-    return replace(graph.up_to(end), name=name, features=end)
+    return graph.nodes[at].name
 
 
 def seen_places(graph: Graph, decoder: Decoder) -> tuple[int, int, int] | None:

@@ -13,6 +13,7 @@ from diglot.captioner.settings import MOST_WORDS, check_settings
 from diglot.captions.vocabulary import Vocabulary
 from diglot.errors import InputError, ModelFileError
 from diglot.estimators.model_file import common_metadata, damage_told, restore_common
+from diglot.estimators.precision import Int8
 from diglot.graph import Graph
 
 KIND = "captioner"
@@ -25,6 +26,7 @@ def metadata(model: Any) -> dict[str, Any]:
         "decoder": model.decoder_.to_dict(),
         "vocabulary": model.vocabulary_.to_dict(),
         "longest": model.longest_,
+        "int8": None if model.int8_ is None else model.int8_.to_dict(),
     }
 
 
@@ -43,6 +45,8 @@ def restore(
         model.decoder_ = decoder = Decoder.from_dict(meta["decoder"])
         model.vocabulary_ = Vocabulary.from_dict(meta["vocabulary"])
         model.longest_ = int(meta["longest"])
+        int8 = meta.get("int8")  # older files had none
+        model.int8_ = None if int8 is None else Int8.from_dict(int8)
         sound = len(model.vocabulary_) == decoder.words and 0 < model.longest_ <= MOST_WORDS
         sound = sound and _has(graph, decoder)
         check_settings(model)

@@ -7,6 +7,7 @@ from typing import Any
 from diglot.captioner.decoder import CELLS, MOST_LAYERS
 from diglot.captioner.task import MEASURES
 from diglot.errors import InputError
+from diglot.estimators.precision import check_precision
 from diglot.estimators.settings import check_training, flag, is_several, number, whole
 
 MOST_WORDS = 2**16 - 1  # of a caption
@@ -48,4 +49,5 @@ def check_settings(model: Any) -> None:
         )
     if model.monitor not in MEASURES:
         raise InputError(f"monitor must be one of {', '.join(MEASURES)}, not {model.monitor!r}")
+    check_precision(model.precision)
     check_training(model)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from diglot.captioner.decoder import Decoder, recurrent_parts
-from diglot.captioner.graphs import context_graph, seen_names, step_graph
+from diglot.captioner.graphs import behind_encoder, context_graph, seen_names, step_graph
 from diglot.captions.vocabulary import END
-from diglot.engine import Device, Executor, open_executor
+from diglot.engine import Device, Executor, Scorer, open_executor
 from diglot.graph import Graph
 
 
@@ -28,6 +28,8 @@ class Speaker:
         Whether weights will often be loaded anew.
     attention : bool
         Whether to tell where the decoder looks.
+    encoder : Scorer, optional
+        What sees images in the place of the network's encoder.
 
     Attributes
     ----------
@@ -45,12 +47,14 @@ class Speaker:
         *,
         changing: bool = False,
         attention: bool = False,
+        encoder: Scorer | None = None,
     ) -> None:
+        graph = graph if encoder is None else behind_encoder(graph)
         self.words = decoder.words
         self.longest: int | None = None
         self._decoder, self._device, self._changing = decoder, device, changing
         self._attention = attention and decoder.heads > 0
-        self._context = context_graph(graph, decoder)
+        self._encoder, self._context = encoder, context_graph(graph, decoder)
         self._weights = dict(graph.weights)
         self._see: Executor | None = None
         self._steps: dict[int, Executor] = {}
@@ -68,6 +72,8 @@ class Speaker:
         """Look at a batch of images, or of what the frozen part made of them."""
         if self._see is None:
             self._see = self._open(self._context)
+        if self._encoder is not None:
+            data = self._encoder.forward({"data": data})
         (name,) = self._context.inputs
         outputs = self._see.outputs({name: data})
         self._seen = dict(zip(seen_names(self._decoder), outputs, strict=True))

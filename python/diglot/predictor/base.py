@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from diglot.augment import augment
 from diglot.builder import initial_weights
-from diglot.engine import Optimiser, pick_device
+from diglot.engine import Device, Optimiser, Scorer, open_executor, pick_device
 from diglot.errors import DivergedError, InputError
 from diglot.estimators.base import NetworkEstimator, last_measures
 from diglot.estimators.inputs import (
@@ -26,6 +27,7 @@ from diglot.estimators.inputs import (
     standardised,
 )
 from diglot.estimators.phases import Fitted, plan_phases, score_batch
+from diglot.estimators.precision import WithPrecision
 from diglot.estimators.settings import epochs as epochs_of
 from diglot.estimators.settings import is_several, number, optimiser, whole
 from diglot.graph import Graph
@@ -38,7 +40,7 @@ from diglot.predictor.fitting import Fit, run_fit, try_rates
 from diglot.predictor.lineage import lineage
 from diglot.predictor.model_file import metadata
 from diglot.predictor.observed import Observed, Session
-from diglot.predictor.precision import WithPrecision
+from diglot.predictor.precision import calibrate_int8
 from diglot.predictor.rows import Rows, merge_repeats, split_validation
 from diglot.predictor.settings import check_settings
 from diglot.predictor.task import Recipe, score
@@ -300,7 +302,8 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
             try:
                 fitted = self._run_fit(fit, session)
                 if session.fresh_optimiser:
-                    self.int8_ = self._calibrated_int8(fit, fitted)
+                    measure = partial(calibrate_int8, fitted.graph, fit, self.threads)
+                    self.int8_ = self._calibrated_int8(fitted.graph, fit.device, measure)
             except DivergedError as error:
                 if error.model is not None:
                     self._settled(error.model, seen, fit, session)
@@ -479,6 +482,15 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
             finally:
                 listener.finish()
 
+    def _scorer(self) -> Scorer:
+        """Return what answers: with integers where that is asked for, or agrees and is faster."""
+
+        def floats(_: Device | None = None) -> Scorer:
+            return self._kept("network", partial(open_executor, self.network_))
+
+        integers = self._integers(self.network_, floats)
+        return floats() if integers is None else integers
+
     def embed(self, X: Any, layer: str | None = None) -> np.ndarray:
         """Return a layer's output: features for models of your own.
 
@@ -571,7 +583,7 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
             "trained": f"{len(self.history_)} epochs{self._images_told()} on {self.device_}, "
             f"seed {self.seed_} ({self.stopped_})",
             **lineage(self),
-            **({} if self.int8_ is None else {"int8": str(self.int8_)}),
+            **({} if self.int8_ is None else {"int8": self.int8_.told("training images")}),
             "last epoch": last_measures(self.history_, names),
             "fingerprint": self.fingerprint()[:16],
         }

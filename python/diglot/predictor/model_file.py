@@ -9,9 +9,9 @@ import numpy as np
 
 from diglot.errors import InputError, ModelFileError
 from diglot.estimators.model_file import common_metadata, damage_told, restore_common
+from diglot.estimators.precision import Int8
 from diglot.graph import COVARIATES, Graph
 from diglot.outcomes import Design, bare
-from diglot.predictor.precision import Int8
 from diglot.predictor.settings import check_settings
 
 

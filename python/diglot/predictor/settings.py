@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from diglot.errors import InputError
+from diglot.estimators.precision import check_precision
 from diglot.estimators.settings import check_training, is_several, jsonable, number, whole
-from diglot.predictor.precision import PRECISIONS
 
 TRAIN = ("all", "head", "head_then_all")
 
@@ -28,9 +28,7 @@ def check_settings(model: Any) -> None:
     if model.monitor not in model.monitors:
         known = " or ".join(f'"{name}"' for name in model.monitors)
         raise InputError(f"monitor must be {known}, not {model.monitor!r}")
-    if model.precision not in PRECISIONS:
-        known = ", ".join(map(repr, PRECISIONS))
-        raise InputError(f"precision must be one of {known}, not {model.precision!r}")
+    check_precision(model.precision)
     _check_covariates(model.covariates, model.contrasts)
 
 

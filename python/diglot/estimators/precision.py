@@ -1,0 +1,209 @@
+"""With which numbers a fitted network scores: float32, or 8-bit integers where they do as well."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from diglot.engine import Device, Scorer, int8_scorer, measure_ranges, open_executor
+from diglot.errors import InputError, ModelFileError
+from diglot.graph import Graph
+from diglot.images import PreparedImages, batches
+
+PRECISIONS = ("auto", "float32", "int8")
+LEAST_AGREEMENT = 0.995  # of answers, for "auto" to take integers
+LEAST_WORK = 50_000_000  # multiply-adds of an image: below, reading it takes longer than scoring
+_IMAGES, _BATCH = 64, 16
+_MOST_RANGES = 100_000
+
+
+@dataclass(frozen=True)
+class Int8:
+    """What scoring with integers needs to know, and how well it answers.
+
+    Attributes
+    ----------
+    ranges : mapping of str to (float, float)
+        Between which numbers layers' outputs lie, on training images.
+    agreement : float
+        The share of answers for these images that are float32's.
+    n : int
+        How many answers were compared.
+    """
+
+    ranges: Mapping[str, tuple[float, float]]
+    agreement: float
+    n: int
+
+    def told(self, answers: str) -> str:
+        """Return in words how well it answers, by the name of what the answers are of.
+
+        Examples
+        --------
+        >>> Int8({"fc": (-1.0, 2.5)}, 0.984375, 64).told("training images")
+        'answers as float32 for 98.4 % of 64 training images'
+        """
+        return f"answers as float32 for {100 * self.agreement:.1f} % of {self.n:,} {answers}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        ranges = {name: list(ends) for name, ends in self.ranges.items()}
+        return {"ranges": ranges, "agreement": self.agreement, "n": self.n}
+
+    @classmethod
+    def from_dict(cls, given: Any) -> Int8:
+        """Read what `to_dict` wrote; a file's data is checked, not trusted.
+
+        Raises
+        ------
+        ModelFileError
+            If it is damaged.
+        """
+        try:
+            ranges = {
+                str(n): (float(low), float(high)) for n, (low, high) in given["ranges"].items()
+            }
+            agreement, n = float(given["agreement"]), given["n"]
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise ModelFileError(f"the ranges for int8 are damaged: {error!r}") from error
+        sound = all(math.isfinite(a) and math.isfinite(b) and a <= b for a, b in ranges.values())
+        sound = sound and 0 < len(ranges) <= _MOST_RANGES and 0 <= agreement <= 1
+        if not sound or type(n) is not int or n < 1:
+            raise ModelFileError("the ranges for int8 are damaged")
+        return cls(ranges, agreement, n)
+
+
+def check_precision(given: Any) -> None:
+    """Refuse what is none of the precisions."""
+    if given not in PRECISIONS:
+        known = ", ".join(map(repr, PRECISIONS))
+        raise InputError(f"precision must be one of {known}, not {given!r}")
+
+
+# ---- calibration
+
+
+def calibration_images(
+    images: PreparedImages, places: np.ndarray, threads: int | None
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the first images, in batches of row numbers and pixels.
+
+    Parameters
+    ----------
+    images : PreparedImages
+        Where they come from.
+    places : ndarray of int
+        Which of them are the rows, in the order of their content's digest: so the first are as
+        good as drawn at random.
+    threads : int or None
+        That decode.
+    """
+    chosen = np.arange(min(_IMAGES, len(places)))
+    rows = [chosen[i : i + _BATCH] for i in range(0, len(chosen), _BATCH)]
+    found = batches(images, [places[mine] for mine in rows], threads=threads)
+    return [(rows[position], data) for position, data in found]
+
+
+def calibrated(
+    graph: Graph, given: Sequence[Mapping[str, np.ndarray]], device: Device
+) -> tuple[Mapping[str, tuple[float, float]], np.ndarray, np.ndarray] | None:
+    """Measure a network's ranges, and let it answer with integers and in float32.
+
+    Parameters
+    ----------
+    graph : Graph
+        With weights.
+    given : sequence of mapping of str to ndarray
+        Batches of its inputs.
+    device : Device
+        Where to compute in float32.
+
+    Returns
+    -------
+    (ranges, answers with integers, answers in float32) or None
+        None for a network of which no layer can use integers.
+    """
+    ranges = measure_ranges(graph, given)
+    if not ranges:
+        return None
+    runners = int8_scorer(graph, ranges), open_executor(graph, device)
+    short, long = (np.concatenate([runner.forward(x) for x in given]) for runner in runners)
+    return ranges, short, long
+
+
+# ---- scoring
+
+
+def is_faster(first: Scorer, second: Scorer, graph: Graph) -> bool:
+    """Whether one scorer is faster than another on this machine, on a batch of no image's."""
+    spec = graph.input
+    inputs = {"data": np.zeros((_BATCH, spec.height, spec.width, spec.channels), np.float32)}
+    for name, shape in (graph.extra_inputs or {}).items():
+        inputs[name] = np.zeros((_BATCH, *shape), np.float32)
+    return _seconds(first, inputs) < _seconds(second, inputs)
+
+
+def _seconds(runner: Scorer, inputs: Mapping[str, np.ndarray]) -> float:
+    runner.forward(inputs)  # memory is planned in the first run
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        runner.forward(inputs)
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+class WithPrecision:
+    """What an estimator needs to choose the numbers that its network scores with.
+
+    Attributes
+    ----------
+    int8_ : Int8 or None
+        What scoring with integers needs.
+    """
+
+    int8_: Int8 | None = None  # also of models that were fitted before there was any
+
+    def _calibrated_int8(
+        self, graph: Graph, device: Device, calibrate: Callable[[], Int8 | None]
+    ) -> Int8 | None:
+        """Measure what scoring with integers needs, where it may be wanted."""
+        large = graph.multiply_adds >= LEAST_WORK
+        wanted = self.precision == "int8" or (self.precision == "auto" and large)
+        if not wanted or device.kind != "cpu":
+            return None
+        found = calibrate()
+        if found is None and self.precision == "int8":
+            warnings.warn(
+                f"No layer of {graph.name!r} can be computed with 8-bit integers: it scores in "
+                "float32.",
+                stacklevel=4,
+            )
+        return found
+
+    def _integers(self, graph: Graph, floats: Callable[[Device], Scorer]) -> Scorer | None:
+        """Return what scores with integers, where they are asked for, or agree and are faster.
+
+        ``floats`` makes what scores in float32, to see which is faster.
+        """
+        known = self.int8_
+        if known is None or self.precision == "float32":
+            return None
+        if self.precision == "auto" and known.agreement < LEAST_AGREEMENT:
+            return None
+
+        def chosen(device: Device) -> Scorer | None:
+            if device.kind != "cpu":
+                return None
+            integers = int8_scorer(graph, known.ranges)
+            if self.precision == "int8" or is_faster(integers, floats(device), graph):
+                return integers
+            return None
+
+        return self._kept(f"{self.precision} precision", chosen)
