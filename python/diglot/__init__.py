@@ -30,6 +30,7 @@ _MODULES = {
     "HogClassifier": "baseline",
     "cross_validate": "resampling",
     "learning_curve": "resampling",
+    "compare_frameworks": "comparison",
     "compare_models": "evaluation",
     "reliability": "evaluation",
     "roc_curve": "evaluation",
@@ -67,6 +68,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
     from diglot.captioner import ImageCaptioner
     from diglot.captions import read_captions
     from diglot.classifier import ImageClassifier
+    from diglot.comparison import compare_frameworks
     from diglot.datasets import check_shapes, shapes
     from diglot.errors import (
         DeviceError,
@@ -114,6 +116,7 @@ __all__ = [
     "__version__",
     "check_setup",
     "check_shapes",
+    "compare_frameworks",
     "compare_models",
     "cross_validate",
     "devices",

@@ -55,6 +55,7 @@ ROOMS = [
     "resampling",
     "examination",
     "plots",
+    "comparison",
     "installation",
     "setup_gpu",
     "r",

@@ -26,6 +26,7 @@ from diglot.bridge.data import (
     shapes,
 )
 from diglot.bridge.explanation import explain, nearest_images, worst_errors
+from diglot.bridge.frameworks import compare_frameworks, read_frameworks
 from diglot.bridge.models import describe, load, revive, summary
 from diglot.bridge.predictor import (
     coefficients,
@@ -59,6 +60,7 @@ __all__ = [
     "check_setup",
     "check_shapes",
     "coefficients",
+    "compare_frameworks",
     "compare_models",
     "conformalize",
     "coverage",
@@ -93,6 +95,7 @@ __all__ = [
     "predict_tags",
     "pretrained",
     "read_captions",
+    "read_frameworks",
     "read_idx",
     "read_images",
     "reliability",

@@ -13,6 +13,7 @@ from diglot.plots.estimates import (
     plot_metrics,
     plot_resamples,
 )
+from diglot.plots.frameworks import plot_frameworks
 from diglot.plots.matrices import plot_confusion
 from diglot.plots.pictures import plot_images, plot_saliency
 
@@ -21,6 +22,7 @@ __all__ = [
     "plot_comparison",
     "plot_confusion",
     "plot_coverage",
+    "plot_frameworks",
     "plot_history",
     "plot_images",
     "plot_learning_curve",

@@ -1,0 +1,7 @@
+"""The framework comparison: each framework in its own process and environment, on equal terms."""
+
+from diglot.comparison.frameworks import FRAMEWORKS, Framework
+from diglot.comparison.result import FrameworkComparison
+from diglot.comparison.study import compare_frameworks
+
+__all__ = ["FRAMEWORKS", "Framework", "FrameworkComparison", "compare_frameworks"]
