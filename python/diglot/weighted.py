@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from diglot.engine import Executor, open_executor
+from diglot.engine import Executor, Scorer, open_executor
 from diglot.errors import InputError
 from diglot.graph import Graph
 from diglot.images import PreparedImages, as_images, batches
@@ -153,7 +153,7 @@ def embed(
     X: Any,
     layer: str | None = None,
     *,
-    executor: Executor | None = None,
+    executor: Scorer | None = None,
     memory_limit: int | None = None,
     threads: int | None = None,
     verbose: Any = "auto",

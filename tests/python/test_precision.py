@@ -144,3 +144,26 @@ def test_numbers_and_tags_score_with_integers(monkeypatch):
 def test_an_unknown_precision_is_refused():
     with pytest.raises(diglot.InputError, match="precision"):
         diglot.ImageClassifier("mlp", precision="int4").fit(IMAGES, LABELS)
+
+
+def test_ranges_go_by_the_names_of_the_networks_layers():
+    graph = diglot.network("resnet18", size=32, channels=3)
+    graph = graph.with_weights(initial_weights(graph, 1))
+    given = inputs(graph)
+    ranges = measure_ranges(graph, [given])
+    layers = {row["layer"] for row in graph.layers()}
+    assert ranges.keys() <= {"data", *layers}
+    # What a rectifier gives is never below zero, and is what it is in float32.
+    rectified = [n for n in ranges if "relu" in n]
+    assert len(rectified) > 10 and all(ranges[n][0] == 0 for n in rectified)
+    runner = open_executor(graph.up_to(rectified[3]), "cpu")
+    assert runner.forward(given).max() == pytest.approx(ranges[rectified[3]][1], rel=1e-4)
+
+
+def test_features_are_computed_with_integers_where_answers_are(model):
+    floats = diglot.loads(model.to_bytes()).set_params(precision="float32")
+    ours, theirs = model.embed(IMAGES), floats.embed(IMAGES)
+    assert 0 < np.abs(ours - theirs).max() < 0.1 * np.abs(theirs).max()
+    assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.999
+    layer = model.network_.layers()[0]["layer"]
+    np.testing.assert_array_equal(model.embed(IMAGES, layer), floats.embed(IMAGES, layer))

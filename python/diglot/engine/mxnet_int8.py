@@ -7,6 +7,7 @@ are measured on some images and kept with the model; the images are not.
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -37,30 +38,42 @@ def measure_ranges(graph: Graph, batches: Iterable[Mapping[str, np.ndarray]]) ->
     Returns
     -------
     dict of str to (float, float)
-        Nothing for a network of which no layer can be computed with integers.
+        By the layers' names in the network, so that they serve a part of it, too. Nothing for a
+        network of which no layer can be computed with integers.
     """
     if not fuses_soundly(graph):
         return {}
     floats = _fused(graph)
-    layers = _quantised(floats, graph)[1]
-    if not layers:
+    outputs = _quantised(floats, graph)[1]
+    if not outputs:
         return {}
     mx, (learned, kept) = load(), _arrays(graph)
-    internals = floats.get_internals()
-    known = set(internals.list_outputs())
-    layers = [name for name in layers if name in known]
-    block = _block(mx.sym.Group([internals[n] for n in layers]), {**learned, **kept}, graph.inputs)
+    internals, names = floats.get_internals(), _names_in_network(floats)
+    block = _block(
+        mx.sym.Group([internals[output] for output in outputs]), {**learned, **kept}, graph.inputs
+    )
     ranges: Ranges = {}
     for inputs in batches:
         rows = len(next(iter(inputs.values())))
         with errors_translated(rows):
-            outputs = block(*(_array(n, inputs[n]) for n in graph.inputs))
-            outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-            for name, output in zip(layers, outputs, strict=True):
-                low, high = float(output.min().asscalar()), float(output.max().asscalar())
-                before = ranges.get(name, (low, high))
-                ranges[name] = (min(before[0], low), max(before[1], high))
+            found = block(*(_array(n, inputs[n]) for n in graph.inputs))
+            found = found if isinstance(found, (list, tuple)) else [found]
+            for output, values in zip(outputs, found, strict=True):
+                low, high = float(values.min().asscalar()), float(values.max().asscalar())
+                before = ranges.get(names[output], (low, high))
+                ranges[names[output]] = (min(before[0], low), max(before[1], high))
     return ranges
+
+
+def _names_in_network(fused: Any) -> dict[str, str]:
+    """Return which layer of the network each output of the fused one is that of."""
+    names = {}
+    for node in json.loads(fused.tojson())["nodes"]:
+        last = node["name"]
+        for part in node.get("subgraphs", ()):
+            last = part["nodes"][part["heads"][0][0]]["name"]
+        names[node["name"]] = names[f"{node['name']}_output"] = last
+    return names
 
 
 class Int8Scorer:
@@ -80,14 +93,15 @@ class Int8Scorer:
     """
 
     def __init__(self, graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> None:
-        quantization = _quantization()
-        symbol, layers = _quantised(_fused(graph), graph)
-        missing = [name for name in layers if name not in ranges]
-        if missing or not layers:
+        quantization, fused = _quantization(), _fused(graph)
+        symbol, outputs = _quantised(fused, graph)
+        names = _names_in_network(fused)
+        missing = [names[output] for output in outputs if names[output] not in ranges]
+        if missing or not outputs:
             what = f"the ranges lack {missing[0]!r}" if missing else "no layer can use integers"
             raise InputError(f"network {graph.name!r} cannot score with int8: {what}")
         learned, kept = _arrays(graph)
-        used = {name: (float(ranges[name][0]), float(ranges[name][1])) for name in layers}
+        used = {output: tuple(map(float, ranges[names[output]])) for output in outputs}
         symbol = quantization._calibrate_quantized_sym(symbol, used)
         parameters = {**quantization._quantize_params(symbol, learned, used), **kept}
         self._inputs = graph.inputs

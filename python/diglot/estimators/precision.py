@@ -187,10 +187,13 @@ class WithPrecision:
             )
         return found
 
-    def _integers(self, graph: Graph, floats: Callable[[Device], Scorer]) -> Scorer | None:
+    def _integers(
+        self, graph: Graph, floats: Callable[[Device], Scorer], what: str = "network"
+    ) -> Scorer | None:
         """Return what scores with integers, where they are asked for, or agree and are faster.
 
-        ``floats`` makes what scores in float32, to see which is faster.
+        ``floats`` makes what scores in float32, to see which is faster; ``what`` tells the graph
+        from others of this model.
         """
         known = self.int8_
         if known is None or self.precision == "float32":
@@ -206,4 +209,4 @@ class WithPrecision:
                 return integers
             return None
 
-        return self._kept(f"{self.precision} precision", chosen)
+        return self._kept(f"{what} in {self.precision} precision", chosen)

@@ -491,6 +491,23 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
         integers = self._integers(self.network_, floats)
         return floats() if integers is None else integers
 
+    def _embedder(self) -> Scorer:
+        """Return what computes the features that the head sees, as `_scorer` answers."""
+        part = self.network_.up_to(self._last_features)
+
+        def floats(_: Device | None = None) -> Scorer:
+            return self._kept("features", partial(open_executor, part))
+
+        try:
+            integers = self._integers(part, floats, "features")
+        except InputError:  # the part ends where integers take two layers for one
+            integers = None
+        return floats() if integers is None else integers
+
+    @property
+    def _last_features(self) -> str:
+        return self.network_.features or self.network_.head
+
     def embed(self, X: Any, layer: str | None = None) -> np.ndarray:
         """Return a layer's output: features for models of your own.
 
@@ -498,7 +515,8 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
         ----------
         X : images
         layer : str, optional
-            A layer of ``network_.layers()``; by default what the head sees.
+            A layer of ``network_.layers()``; by default what the head sees, and that with
+            integers where ``predict`` answers with integers.
 
         Returns
         -------
@@ -509,10 +527,12 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
         images = self._images(X, reset=False, allow_empty=True)
         if len(images):
             check_channels(images, self.network_.input)
+        usual = layer is None or layer == self._last_features
         return embed(
             self.network_,
             images,
             layer,
+            executor=self._embedder() if usual and len(images) else None,
             memory_limit=self.memory_limit,
             threads=self.threads,
             verbose=self.verbose,
@@ -535,7 +555,7 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
 
     @property
     def _n_features_out(self) -> int:
-        return int(self.network_.shape_of(self.network_.features or self.network_.head)[0])
+        return int(self.network_.shape_of(self._last_features)[0])
 
     # ---- images and settings
 
