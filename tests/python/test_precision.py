@@ -12,6 +12,7 @@ from diglot import storage
 from diglot.builder import Builder, initial_weights
 from diglot.engine import int8_scorer, measure_ranges, open_executor
 from diglot.graph import InputSpec
+from diglot.networks.layers import act, add, conv, dense, flatten
 
 rng = np.random.default_rng(5)
 IMAGES = rng.random((96, 20, 28, 3)).astype(np.float32)
@@ -167,3 +168,22 @@ def test_features_are_computed_with_integers_where_answers_are(model):
     assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.999
     layer = model.network_.layers()[0]["layer"]
     np.testing.assert_array_equal(model.embed(IMAGES, layer), floats.embed(IMAGES, layer))
+
+
+@pytest.mark.parametrize("other", ["signed", "rectified"])
+@pytest.mark.parametrize("rectified", [True, False])
+def test_sums_of_two_branches_keep_all_of_their_range(other, rectified):
+    """MXNet 1.9.1 cuts off half of it where a summand with a sign is fused with a rectifier."""
+    b = Builder(InputSpec(12, 12, 3))
+    first = act(b, conv(b, b.data, 16, 3, name="first"), "relu", name="relu1")
+    beside = conv(b, first, 16, 1, name="beside")
+    if other == "rectified":
+        beside = act(b, beside, "relu", name="relu2")
+    summed = add(b, conv(b, first, 16, 3, name="conv"), beside, name="sum")
+    last = act(b, summed, "relu", name="relu3") if rectified else summed
+    graph = b.graph("branches", dense(b, flatten(b, last, name="flat"), 7, name="head"))
+    graph = graph.with_weights(initial_weights(graph, 1))
+    given = inputs(graph)
+    floats = open_executor(graph, "cpu").forward(given)
+    integers = int8_scorer(graph, measure_ranges(graph, [given])).forward(given)
+    assert np.abs(integers - floats).mean() < 0.03 * np.abs(floats).mean()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from diglot.engine.mxnet import errors_translated, load, standard_error_closed
 from diglot.engine.mxnet_executor import STEADY_ROWS, engine_input, fuses_soundly
 from diglot.errors import InputError
 from diglot.graph import Graph
+from diglot.operators import Attrs
 
 Ranges = dict[str, tuple[float, float]]
 
@@ -76,6 +78,55 @@ def _names_in_network(fused: Any) -> dict[str, str]:
     return names
 
 
+def _halved(graph: Graph) -> set[str]:
+    """Return the layers of which MXNet can only use one half of the range.
+
+    It computes a convolution, the sum behind it and a rectifier as one layer. Where the other
+    summand has a sign, the 8 bits of the result have one, too, but steps as if they had none
+    (1.9.1): all above the middle of the range is cut off.
+    """
+    rectified = {start: graph.nodes[after].name for start, after in _rectified(graph).items()}
+    return {name for start, name in rectified.items() if not _has_unsigned_summand(graph, start)}
+
+
+def _cut_off(graph: Graph) -> set[str]:
+    """Return the sums that MXNet cannot compute along with a convolution.
+
+    Where a summand has no sign, the sum's 8 bits have none, either (1.9.1): what of it is below
+    zero is cut off, though no rectifier follows.
+    """
+    sums = {i for i, node in enumerate(graph.nodes) if node.op == "elemwise_add"}
+    bare = sums - _rectified(graph).keys()
+    return {graph.nodes[i].name for i in bare if _has_unsigned_summand(graph, i)}
+
+
+def _rectified(graph: Graph) -> dict[int, int]:
+    """Return the sums that only a rectifier takes, and which that is."""
+    taken = Counter(start for node in graph.nodes for start, _ in node.inputs)
+    taken.update(start for start, _ in graph.heads)
+    return {
+        node.inputs[0][0]: index
+        for index, node in enumerate(graph.nodes)
+        if (node.op == "clip" or node.attrs.get("act_type") == "relu")
+        and graph.nodes[node.inputs[0][0]].op == "elemwise_add"
+        and taken[node.inputs[0][0]] == 1
+    }
+
+
+def _has_unsigned_summand(graph: Graph, index: int) -> bool:
+    return any(_is_never_negative(graph, start) for start, _ in graph.nodes[index].inputs)
+
+
+def _is_never_negative(graph: Graph, index: int) -> bool:
+    """Whether a layer's output is known to be at least 0."""
+    node = graph.nodes[index]
+    if node.op in ("Pooling", "Flatten", "Concat", "elemwise_add", "Dropout"):
+        return all(_is_never_negative(graph, start) for start, _ in node.inputs)
+    if node.op == "clip":
+        return Attrs(node.attrs).get("a_min", -1) >= 0
+    return node.op == "Activation" and node.attrs.get("act_type") in ("relu", "sigmoid")
+
+
 class Int8Scorer:
     """Scores with 8-bit integers: the part of :class:`diglot.engine.Executor` that answers.
 
@@ -101,7 +152,11 @@ class Int8Scorer:
             what = f"the ranges lack {missing[0]!r}" if missing else "no layer can use integers"
             raise InputError(f"network {graph.name!r} cannot score with int8: {what}")
         learned, kept = _arrays(graph)
-        used = {output: tuple(map(float, ranges[names[output]])) for output in outputs}
+        halved = _halved(graph)
+        used = {}
+        for output in outputs:
+            low, high = map(float, ranges[names[output]])
+            used[output] = (low, 2 * high) if names[output] in halved else (low, high)
         symbol = quantization._calibrate_quantized_sym(symbol, used)
         parameters = {**quantization._quantize_params(symbol, learned, used), **kept}
         self._inputs = graph.inputs
@@ -135,10 +190,13 @@ def _quantised(symbol: Any, graph: Graph) -> tuple[Any, list[str]]:
     """Return the network with integers, not calibrated yet, and the outputs to calibrate."""
     quantize = _quantization()._quantize_symbol
     learned = [n for n, p in graph.parameters.items() if not p.auxiliary]
+    unsound = _cut_off(graph)
+    excluded = [name for name, layer in _names_in_network(symbol).items() if layer in unsound]
     with standard_error_closed():  # it tells of each layer that stays in float32
         return quantize(
             symbol,
             load().cpu(),
+            excluded_symbols=excluded,
             excluded_operators=list(_LEFT_OUT),
             offline_params=learned,
             quantized_dtype="auto",
