@@ -15,12 +15,12 @@ import numpy as np
 
 from diglot.engine.mxnet import errors_translated, load, standard_error_closed
 from diglot.engine.mxnet_executor import STEADY_ROWS, engine_input, fuses_soundly
+from diglot.engine.mxnet_versions import calibrated, fuse, lasting, read_graph, same_arrays
 from diglot.errors import InputError
 from diglot.graph import Graph
 
 Ranges = dict[str, tuple[float, float]]
 
-_BACKEND = "MKLDNN_QUANTIZE"
 _LEFT_OUT = ("elemwise_mul", "broadcast_mul")  # their kernels refuse what layers before them give
 
 
@@ -48,7 +48,7 @@ def measure_ranges(graph: Graph, batches: Iterable[Mapping[str, np.ndarray]]) ->
     mx, (learned, kept) = load(), _arrays(graph)
     internals = floats.get_internals()
     known = set(internals.list_outputs())
-    layers = [name for name in layers if name in known]
+    layers = [name for name in dict.fromkeys(layers.values()) if name in known]
     block = _block(mx.sym.Group([internals[n] for n in layers]), {**learned, **kept}, graph.inputs)
     ranges: Ranges = {}
     for inputs in batches:
@@ -56,7 +56,8 @@ def measure_ranges(graph: Graph, batches: Iterable[Mapping[str, np.ndarray]]) ->
         with errors_translated(rows):
             outputs = block(*(_array(n, inputs[n]) for n in graph.inputs))
             outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-            for name, output in zip(layers, outputs, strict=True):
+            for layer, output in zip(layers, outputs, strict=True):
+                name = lasting(mx, layer)
                 low, high = float(output.min().asscalar()), float(output.max().asscalar())
                 before = ranges.get(name, (low, high))
                 ranges[name] = (min(before[0], low), max(before[1], high))
@@ -80,18 +81,20 @@ class Int8Scorer:
     """
 
     def __init__(self, graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> None:
-        quantization = _quantization()
+        mx, quantization = load(), _quantization()
         symbol, layers = _quantised(_fused(graph), graph)
-        missing = [name for name in layers if name not in ranges]
+        kept_as = {name: lasting(mx, layer) for name, layer in layers.items()}
+        missing = [name for name in kept_as.values() if name not in ranges]
         if missing or not layers:
             what = f"the ranges lack {missing[0]!r}" if missing else "no layer can use integers"
             raise InputError(f"network {graph.name!r} cannot score with int8: {what}")
         learned, kept = _arrays(graph)
-        used = {name: (float(ranges[name][0]), float(ranges[name][1])) for name in layers}
+        used = {n: (float(ranges[k][0]), float(ranges[k][1])) for n, k in kept_as.items()}
         symbol = quantization._calibrate_quantized_sym(symbol, used)
-        parameters = {**quantization._quantize_params(symbol, learned, used), **kept}
+        with same_arrays(mx):
+            parameters = {**quantization._quantize_params(symbol, learned, used), **kept}
         self._inputs = graph.inputs
-        self._block = _block(symbol.get_backend_symbol(_BACKEND), parameters, graph.inputs)
+        self._block = _block(fuse(mx, symbol, integers=True), parameters, graph.inputs)
 
     def forward(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the graph's first output."""
@@ -114,15 +117,18 @@ def _fused(graph: Graph) -> Any:
     """Return the network with its layers fused as integers need it, still in float32."""
     if graph.weights is None:
         raise InputError(f"network {graph.name!r} has no weights yet: train or load it first")
-    return load().sym.load_json(graph.to_json()).get_backend_symbol(_BACKEND)
+    return fuse(load(), read_graph(load(), graph), integers=True)
 
 
-def _quantised(symbol: Any, graph: Graph) -> tuple[Any, list[str]]:
-    """Return the network with integers, not calibrated yet, and the outputs to calibrate."""
+def _quantised(symbol: Any, graph: Graph) -> tuple[Any, dict[str, str]]:
+    """Return the network with integers, not calibrated yet, and the outputs to calibrate.
+
+    By what MXNet calls them there, what they are called among the symbol's internals.
+    """
     quantize = _quantization()._quantize_symbol
     learned = [n for n, p in graph.parameters.items() if not p.auxiliary]
     with standard_error_closed():  # it tells of each layer that stays in float32
-        return quantize(
+        quantised, names = quantize(
             symbol,
             load().cpu(),
             excluded_operators=list(_LEFT_OUT),
@@ -131,6 +137,7 @@ def _quantised(symbol: Any, graph: Graph) -> tuple[Any, list[str]]:
             quantize_mode="smart",
             quantize_granularity="channel-wise",
         )
+    return quantised, calibrated(load(), symbol, names, graph.inputs)
 
 
 def _arrays(graph: Graph) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -148,9 +155,10 @@ def _block(symbol: Any, parameters: Mapping[str, Any], inputs: list[str]) -> Any
         # SymbolBlock warns that it cannot tell the input's type, which it then is given.
         warnings.simplefilter("ignore")
         block = mx.gluon.SymbolBlock(symbol, [mx.sym.var(n, dtype="float32") for n in inputs])
-    for name, parameter in block.collect_params().items():
-        value = parameters[name]
-        parameter._load_init(value, mx.cpu(), cast_dtype=True, dtype_source="saved")
+    with same_arrays(mx):
+        for name, parameter in block.collect_params().items():
+            value = parameters[name]
+            parameter._load_init(value, mx.cpu(), cast_dtype=True, dtype_source="saved")
     block.hybridize(static_alloc=True, static_shape=True)
     return block
 
