@@ -15,7 +15,7 @@ import numpy as np
 from diglot.engine.libraries import find_libraries, package_folders, preload
 from diglot.engine.mxnet_versions import same_arrays, settle
 from diglot.errors import DeviceError, MissingPackageError, OutOfMemoryError
-from diglot.gpus import Gpu, find_gpus, installed_build, why_not
+from diglot.gpus import Gpu, find_gpus, installed_build, overlaid, why_not
 
 # MXNet 1.9.1 reads these names while it is imported; numpy 1.24 took them away.
 _ALIASES = {
@@ -170,6 +170,8 @@ def gpu_problem(index: int, gpus: list[Gpu] | None = None) -> str:
     found = find_gpus() if gpus is None else gpus
     count = gpu_count()
     if index < len(found):
+        if index >= count and (problem := overlaid(found)):
+            return problem
         return why_not(found[index], installed_build(), sees_it=index < count)
     if index < count:  # MXNet sees one where nvidia-smi is missing, as in some containers
         return ""
