@@ -100,7 +100,7 @@ class MXNetExecutor:
             raise InputError(f"network {graph.name!r} has no weights yet: train or load it first")
         self._mx = load()
         self.device = device
-        self._context = self._mx.Context(device.kind, device.index)
+        self._context = getattr(self._mx, device.kind)(device.index)
         self._parameters = graph.parameters
         self._graph = graph
         self._score: Any = None  # made when it is first asked for

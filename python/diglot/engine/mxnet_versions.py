@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
+from diglot.errors import InputError
 from diglot.graph import Graph, Node
 
 __all__ = ["calibrated", "fuse", "lasting", "make_parameters", "read_graph", "same_arrays"]
@@ -36,6 +37,10 @@ class Line:
         Whether blocks share parameters in a ParameterDict; else in a plain dict.
     flushes : bool
         Whether loading it makes this process take the smallest numbers for zero, NumPy's too.
+    changed : mapping of str to str
+        Operators that are not those of 1.9, in which graphs are written, and in what.
+    defaults : mapping of str to mapping
+        Settings of operators that must be spelt out, as their default is refused.
     broadcasts : bool
         Whether operators that broadcast can be relied on: those that 2.0.0b1 leaves to oneDNN
         fail ("Check failed: !is_view") where their output's memory was a convolution's before.
@@ -50,6 +55,8 @@ class Line:
     backend: str
     has_dictionaries: bool
     flushes: bool
+    changed: Mapping[str, str]
+    defaults: Mapping[str, Mapping[str, str]]
     broadcasts: bool
     calibrates_internals: bool
     two_arrays: bool
@@ -62,6 +69,8 @@ _LINES = {
         backend="MKLDNN",
         has_dictionaries=True,
         flushes=False,
+        changed={},
+        defaults={},
         broadcasts=True,
         calibrates_internals=True,
         two_arrays=False,
@@ -72,6 +81,8 @@ _LINES = {
         backend="ONEDNN",
         has_dictionaries=False,
         flushes=True,
+        changed={"GroupNorm": "learns a scale for each channel, not for each group,"},
+        defaults={"_contrib_AdaptiveAvgPooling2D": {"output_size": "1"}},
         broadcasts=False,
         calibrates_internals=False,
         two_arrays=True,
@@ -151,6 +162,17 @@ def same_arrays(mx: ModuleType) -> Iterator[None]:
 def read_graph(mx: ModuleType, graph: Graph) -> Any:
     """Return a graph as MXNet's symbol."""
     known = line(mx)
+    for node in graph.nodes:
+        if node.op in known.changed:
+            raise InputError(
+                f"network {graph.name!r} cannot run on MXNet {mx.__version__}: {node.op} (layer "
+                f"{node.name!r}) {known.changed[node.op]} there; use MXNet 1.9.1"
+            )
+    spelt = (
+        replace(node, attrs={**known.defaults.get(node.op, {}), **node.attrs})
+        for node in graph.nodes
+    )
+    graph = replace(graph, nodes=tuple(spelt))
     if not known.broadcasts:
         graph = without_broadcasting(graph)
     text = graph.to_json()
