@@ -212,7 +212,7 @@ def test_an_explicit_gpu_without_code_is_refused_before_anything_runs(monkeypatc
     gpus = [gpu((9, 0), "H100"), gpu((8, 6), "A5000", 1)]
     as_if(monkeypatch, gpus, Build("mxnet-cu117 1.9.1", code=CUDA11.code), 2)
     with pytest.raises(
-        DeviceError, match=r"device=\"gpu\".*H100 .compute capability 9\.0.*5\.0 to 8\.9"
+        DeviceError, match=r"device=\"gpu:0\".*H100 .compute capability 9\.0.*5\.0 to 8\.9"
     ):
         pick_device("gpu")
     assert pick_device("gpu:1") == Device("gpu", 1)

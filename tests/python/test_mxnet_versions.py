@@ -80,11 +80,10 @@ def test_a_layer_that_means_something_else_is_refused(mx):
             open_executor(graph, "cpu").forward({"data": np.zeros((1, 4, 4, 6))})
     else:
         images = rng.random((2, 4, 4, 6)).astype(np.float32)
-        assert open_executor(graph, "cpu").forward({"data": images}).shape == (2, 4, 4, 6)
+        assert open_executor(graph, "cpu").forward({"data": images}).shape == (2, 6, 4, 4)
 
 
 def test_any_thread_and_any_arrays_of_the_user_do(mx):
-    """2.0 makes one kind of arrays in the thread that loaded it and another in the rest."""
     b = Builder(InputSpec(3, 4, 1))
     flat = b.add("Flatten", b.data, name="flat")
     graph = one(b, b.add("FullyConnected", flat, name="head", num_hidden=2))

@@ -46,8 +46,6 @@ class Line:
         fail ("Check failed: !is_view") where their output's memory was a convolution's before.
     calibrates_internals : bool
         Whether quantisation calls outputs that it must know the range of as the graph does.
-    two_arrays : bool
-        Whether gluon makes arrays of ``mx.np`` or of ``mx.nd``, by thread: these do not mix.
     """
 
     reader: str
@@ -59,7 +57,6 @@ class Line:
     defaults: Mapping[str, Mapping[str, str]]
     broadcasts: bool
     calibrates_internals: bool
-    two_arrays: bool
 
 
 _LINES = {
@@ -73,7 +70,6 @@ _LINES = {
         defaults={},
         broadcasts=True,
         calibrates_internals=True,
-        two_arrays=False,
     ),
     2: Line(
         reader="fromjson",
@@ -85,7 +81,6 @@ _LINES = {
         defaults={"_contrib_AdaptiveAvgPooling2D": {"output_size": "1"}},
         broadcasts=False,
         calibrates_internals=False,
-        two_arrays=True,
     ),
 }
 
@@ -151,10 +146,11 @@ def lasting(mx: ModuleType, name: str) -> str:
 
 @contextmanager
 def same_arrays(mx: ModuleType) -> Iterator[None]:
-    """Let gluon make arrays of ``mx.nd``, in any thread and whatever the user's own code set."""
-    if not line(mx).two_arrays:
-        yield
-        return
+    """Let gluon make arrays of ``mx.nd``, which do not mix with those of ``mx.np``.
+
+    Which it makes else is up to the user's own code; 2.0 starts with ``mx.np``'s in the thread
+    that loaded it, and the others in the rest.
+    """
     with mx.util.np_array(False), mx.util.np_shape(False):
         yield
 
