@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-python demo test lint test-python test-r check-r doc figures bench r python clean
+.PHONY: help setup setup-python setup-mxnet2 demo test lint test-python test-mxnet2 test-r check-r doc figures bench r python clean
 # The recipes share .venv/, .Rlib/ and two cores' worth of threads.
 .NOTPARALLEL:
 
@@ -24,10 +24,13 @@ setup: ## install what is missing: R packages from the distribution, Python pack
 setup-python: ## the same for the Python side alone, which never needs root
 	@tools/setup.sh --python
 
+setup-mxnet2:
+	@tools/setup.sh --mxnet2
+
 demo: setup .Rlib/diglot/DESCRIPTION ## train on handwritten digits from Python and from R, compare, write demo/report.html
 	@$(BIN)/python tools/demo.py
 
-test: setup .Rlib/diglot/DESCRIPTION ## everything: ruff, pytest, lintr, R CMD check with testthat and the vignettes
+test: setup setup-mxnet2 .Rlib/diglot/DESCRIPTION ## everything: ruff, pytest, also on MXNet 2.0, lintr, R CMD check with testthat and the vignettes
 	@tools/test.sh
 
 lint: setup .Rlib/diglot/DESCRIPTION ## ruff and lintr
@@ -35,6 +38,9 @@ lint: setup .Rlib/diglot/DESCRIPTION ## ruff and lintr
 
 test-python: setup-python ## ruff and pytest
 	@tools/test.sh ruff pytest
+
+test-mxnet2: setup-python setup-mxnet2 ## pytest on MXNet 2.0, in .venv-mxnet2/: what runs networks
+	@tools/test.sh mxnet2
 
 test-r: setup .Rlib/diglot/DESCRIPTION ## testthat alone, on the installed package
 	@tools/test.sh testthat

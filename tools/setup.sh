@@ -3,6 +3,7 @@
 #
 #   tools/setup.sh            R packages (from Debian or Ubuntu), Python packages (into .venv/)
 #   tools/setup.sh --python   the Python side alone; never needs root where a Python that fits is installed
+#   tools/setup.sh --mxnet2   beside .venv/, which must be there: the Python side on MXNet 2.0 (into .venv-mxnet2/)
 #
 # PYTHON=/path/to/python3.11 chooses the Python. Nothing outside this folder changes but packages of the distribution.
 set -euo pipefail
@@ -12,8 +13,9 @@ mode=full
 case "${1:-}" in
 "") ;;
 --python) mode=python ;;
+--mxnet2) mode=mxnet2 ;;
 *)
-    echo "usage: tools/setup.sh [--python]" >&2
+    echo "usage: tools/setup.sh [--python | --mxnet2]" >&2
     exit 2
     ;;
 esac
@@ -38,6 +40,38 @@ key() {
     if [ -f DESCRIPTION ]; then cat DESCRIPTION; fi
 }
 checksum=$(key | sha256sum | cut -d' ' -f1)
+
+# ---- The second environment: only tests use it. It needs nothing of the distribution that .venv/ did not.
+
+if [ $mode = mxnet2 ]; then
+    mxnet2=mxnet==2.0.0b1
+    home=.venv-mxnet2
+    if $home/bin/python -c '' 2>/dev/null && [ "$(cat $home/.set-up 2>/dev/null)" = "$checksum" ]; then exit 0; fi
+    .venv/bin/python -c '' 2>/dev/null || stop "the second environment is made beside .venv/: first make setup-python"
+    if ! $home/bin/python -c '' 2>/dev/null; then
+        say "making $home/ for tests on MXNet 2.0"
+        .venv/bin/python -m venv --clear $home
+        $home/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=23'
+    fi
+    say "installing Python packages with $mxnet2 into $home/ (some minutes the first time)"
+    if ! message=$($home/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: $mxnet2 2>&1); then
+        printf '%s\n' "$message" >&2
+        case "$(uname -s) $(uname -m)" in
+        "Linux x86_64") stop "pip could not install $mxnet2; its own message is above." ;;
+        esac
+        say "there is no wheel of $mxnet2 for $(uname -s) on $(uname -m): its tests are skipped"
+        rm -f $home/.set-up
+        exit 0
+    fi
+    # Both lines are tried with the same versions of all else: those that .venv/ has.
+    .venv/bin/python -m pip list --format=freeze --exclude-editable | grep -v '^mxnet' >$home/constraints.txt
+    $home/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]' $mxnet2 --constraint $home/constraints.txt ||
+        stop "pip could not install diglot's Python side with $mxnet2; its own message is above."
+    printf '%s\n' "$checksum" >$home/.set-up
+    say "ready"
+    exit 0
+fi
+
 done_before() { [ "$(cat ".venv/.set-up-$1" 2>/dev/null)" = "$checksum" ]; }
 base() { "$1" -c 'import sys; print(sys.base_prefix, sys.version_info)' 2>/dev/null || echo none; }
 chosen() { [ -z "${PYTHON:-}" ] || [ "$(base "$PYTHON")" = "$(base .venv/bin/python)" ]; } # .venv/ is made with it?

@@ -12,7 +12,10 @@ python=.venv/bin/python
 # Set-up installed the Python side: where CI=true, an R test that misses it fails instead of being skipped.
 export DIGLOT_EXPECT_PYTHON=true DIGLOT_SOURCES=$PWD NOT_CRAN=true
 names=("$@")
-if [ $# = 0 ]; then names=(ruff lintr pytest check); fi
+if [ $# = 0 ]; then names=(ruff lintr pytest mxnet2 check); fi
+
+# Tests that never load MXNet, or that do but not for what its versions do differently.
+without_engine='r|setup_gpu|benchmarks|package'
 
 run_ruff() { "$python" -m ruff check . && "$python" -m ruff format --check .; }
 
@@ -20,6 +23,30 @@ run_pytest() {
     # Without R, as after `make test-python`, the tests of diglot.r are skipped; with it they must not be.
     if [ -d .Rlib/diglot ]; then export DIGLOT_EXPECT_R=true; fi
     "$python" -m pytest
+}
+
+# The examples of the docstrings, what needs R and what never runs MXNet are tried in .venv/ alone.
+run_mxnet2() {
+    if [ ! -f .venv-mxnet2/.set-up ]; then
+        echo "skipped: there is no wheel of MXNet 2.0 for this machine"
+        return 0
+    fi
+    local half index files part jobs=() failed=0
+    files=($(ls -S tests/python/test_*.py | grep -vxE "tests/python/test_($without_engine)\.py"))
+    for half in 0 1; do # one on each core
+        part=()
+        for index in "${!files[@]}"; do
+            if [ $((index % 2)) = $half ]; then part+=("${files[index]}"); fi
+        done
+        OMP_NUM_THREADS=1 .venv-mxnet2/bin/python -m pytest -o addopts= -ra --strict-markers --durations=5 \
+            -p no:cacheprovider "${part[@]}" >"build/mxnet2-$half.log" 2>&1 &
+        jobs+=($!)
+    done
+    for half in 0 1; do
+        wait "${jobs[half]}" || failed=1
+        cat "build/mxnet2-$half.log"
+    done
+    return $failed
 }
 
 run_lintr() { Rscript --vanilla tools/lint.R; }
@@ -47,6 +74,11 @@ run_check() {
     if ! grep -q '^Status:' "$log" || grep -qE '^Status:.*(ERROR|WARNING)' "$log"; then return 1; fi
 }
 
+python_counts() { # the closing lines of two halves, added up
+    sed -nE 's/^=+ (.*) in [0-9.]+s.*/\1/p' "$@" 2>/dev/null | tr ',' '\n' |
+        awk '{ n[$2] += $1 } END { for (word in n) { printf "%s%d %s", comma, n[word], word; comma = ", " } }'
+}
+
 r_counts() { # testthat's closing line, in words
     sed -nE 's/^\[ FAIL ([0-9]+) \| WARN ([0-9]+) \| SKIP ([0-9]+) \| PASS ([0-9]+) \].*/\4 passed, \1 failed, \3 skipped, \2 warnings/p' "$@" 2>/dev/null | tail -n 1
 }
@@ -60,6 +92,10 @@ for name in "${names[@]}"; do
     closing=
     case $name in
     pytest) closing=$(tail -n 1 build/pytest.log | sed 's/^=* *//; s/ *=*$//') ;;
+    mxnet2)
+        closing=$(python_counts build/mxnet2.log)
+        if grep -q '^skipped: ' build/mxnet2.log; then result=skipped closing=$(sed -n 's/^skipped: //p' build/mxnet2.log); fi
+        ;;
     testthat) closing=$(r_counts build/testthat.log) ;;
     check)
         output=$(ls build/r/diglot.Rcheck/tests/testthat.Rout build/r/diglot.Rcheck/tests/testthat.Rout.fail 2>/dev/null | head -n 1)

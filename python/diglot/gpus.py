@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 
 __all__ = ["CPU", "CUDA11", "CUDA13", "Build", "Gpu"]
-__all__ += ["build_for", "find_gpus", "installed", "installed_build", "why_not"]
+__all__ += ["build_for", "find_gpus", "installed", "installed_build", "overlaid", "why_not"]
 
 QUERY = "--query-gpu=index,name,memory.total,compute_cap"
 _MOST_GPUS = 64
@@ -163,6 +163,31 @@ def installed_build(distributions: Iterable[metadata.Distribution] | None = None
     if "+cu" in version:  # the community's build names its CUDA after the version
         return Build(f"mxnet {version}", code=CUDA13.code)
     return Build(f"mxnet {version}", for_gpus=False)
+
+
+def overlaid(
+    gpus: Iterable[Gpu], distributions: Iterable[metadata.Distribution] | None = None
+) -> str:
+    """Say what to do where several builds are installed over each other; "" where only one is.
+
+    All builds install the module ``mxnet``. diglot requires the package of that name, which pip
+    therefore brings back over ``mxnet-cu117`` when it installs or updates diglot.
+    """
+    found = installed(distributions)
+    if len(found) < 2:
+        return ""
+    if any(build_for(gpu) is CUDA11 for gpu in gpus):
+        fix = f"{_command()} --yes"
+    else:
+        pip = f"{sys.executable or 'python'} -m pip"
+        fix = (
+            f'{pip} uninstall --yes {" ".join(found)}, then {pip} install "mxnet>=1.9.1" "numpy<2"'
+        )
+    several = " and ".join(f"{name} {version}" for name, version in found.items())
+    return (
+        f"{several} are installed over each other, as when pip updated diglot after the build for "
+        f"GPUs was there (pip install --no-deps leaves that alone); this puts it right: {fix}"
+    )
 
 
 def why_not(gpu: Gpu, build: Build | None, *, sees_it: bool = False) -> str:

@@ -14,7 +14,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from diglot.errors import DiglotError, MissingPackageError
-from diglot.gpus import CPU, build_for, find_gpus, installed_build, why_not
+from diglot.gpus import CPU, build_for, find_gpus, installed_build, overlaid, why_not
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,8 +125,9 @@ def devices() -> pd.DataFrame:
             "build": CPU.name,
         }
     ]
-    build = installed_build()
-    for gpu in find_gpus():
+    build, gpus = installed_build(), find_gpus()
+    several = overlaid(gpus)
+    for gpu in gpus:
         device, served = f"gpu:{gpu.index}", build_for(gpu)
         table.append(
             {
@@ -137,7 +138,7 @@ def devices() -> pd.DataFrame:
                 "threads": 0,
                 "engine": engine,
                 "usable": device in usable,
-                "note": "" if device in usable else problem or why_not(gpu, build),
+                "note": "" if device in usable else problem or several or why_not(gpu, build),
                 "capability": gpu.compute,
                 "build": served.name if served else "none",
             }
@@ -205,7 +206,8 @@ def _check_mxnet() -> _Check:
         from diglot.engine import mxnet
 
         build = "for GPUs" if mxnet.load().runtime.Features().is_enabled("CUDA") else "for the CPU"
-        return _Check("MXNet", f"{mxnet.version()}, built {build}", True)
+        problem = overlaid(find_gpus())
+        return _Check("MXNet", f"{mxnet.version()}, built {build}", not problem, problem)
     except DiglotError as error:
         return _Check("MXNet", "none that loads", False, str(error))
     except ImportError as error:  # numpy itself is missing

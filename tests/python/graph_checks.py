@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
+from diglot.engine.mxnet_versions import read_graph
+
 BATCH = 2
 
 
 def symbol_of(mx, graph):
-    return mx.sym.load_json(graph.to_json())
+    """Read a graph as it is by the function that MXNet 1.9 has for it, or 2.0."""
+    read = mx.sym.fromjson if hasattr(mx.sym, "fromjson") else mx.sym.load_json
+    return read(graph.to_json())
+
+
+def bound(mx, symbol, arguments, statistics=None, gradients=None):
+    """Bind arrays to a symbol, to run it."""
+    bind = symbol._bind if hasattr(symbol, "_bind") else symbol.bind
+    wanted = "null" if gradients is None else "write"
+    return bind(mx.cpu(), arguments, gradients, grad_req=wanted, aux_states=statistics)
 
 
 def input_shapes(graph):
@@ -59,10 +70,10 @@ def random_weights(graph, seed=0):
 
 def forward(mx, graph, weights, images):
     """Run a graph on MXNet, on images of (n, channels, height, width)."""
-    symbol = symbol_of(mx, graph)
+    symbol = read_graph(mx, graph)  # 2.0 does not run every graph as it is
     arrays = {n: mx.nd.array(w) for n, w in weights.items()}
     arguments = {n: a for n, a in arrays.items() if not graph.parameters[n].auxiliary}
     statistics = {n: a for n, a in arrays.items() if graph.parameters[n].auxiliary}
     arguments["data"] = mx.nd.array(images)
-    executor = symbol.bind(mx.cpu(), args=arguments, aux_states=statistics, grad_req="null")
+    executor = bound(mx, symbol, arguments, statistics)
     return executor.forward(is_train=False)[0].asnumpy()

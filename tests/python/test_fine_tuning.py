@@ -285,10 +285,3 @@ def test_a_size_that_weights_cannot_take_is_refused():
     net = net.with_weights(initial_weights(net, 1))
     with pytest.raises(InputError, match=r"'dense_weight'.*28 x 28.*\(500, 800\).*size=\(28, 28\)"):
         tuned(net, size=40, channels=1)
-
-
-@pytest.fixture(scope="module")
-def mx():
-    from diglot.engine.mxnet import load
-
-    return load()

@@ -22,6 +22,7 @@ from diglot.gpus import (
     build_for,
     find_gpus,
     installed_build,
+    overlaid,
     why_not,
 )
 
@@ -162,6 +163,29 @@ def test_the_installed_build_is_known_by_its_package(packages, want):
     assert installed_build([Installed(*each) for each in packages.items()]) == want
 
 
+def test_builds_over_each_other_are_named_with_the_way_out():
+    both = [Installed("mxnet", "1.9.1"), Installed("mxnet-cu117", "1.9.1")]
+    for one in ([], both[:1], both[1:]):
+        assert overlaid([gpu((8, 6))], one) == ""
+    text = overlaid([gpu((9, 0)), gpu((8, 6))], both)
+    assert text.startswith("mxnet-cu117 1.9.1 and mxnet 1.9.1 are installed over each other")
+    assert text.endswith("-m diglot.setup_gpu --yes")
+    for gpus in ([], [gpu((9, 0))]):  # none that mxnet-cu117 has code for
+        text = overlaid(gpus, both)
+        assert "pip uninstall --yes mxnet-cu117 mxnet, then" in text
+        assert text.endswith('pip install "mxnet>=1.9.1" "numpy<2"')
+
+
+def test_a_gpu_that_pip_took_away_is_refused_with_the_way_back(monkeypatch):
+    as_if(monkeypatch, [gpu((8, 6))], Build("mxnet-cu117 1.9.1", code=CUDA11.code), 0)
+    monkeypatch.setattr(
+        "diglot.gpus.installed", lambda *_: {"mxnet-cu117": "1.9.1", "mxnet": "1.9.1"}
+    )
+    with pytest.raises(DeviceError, match=r"over each other.*diglot\.setup_gpu --yes"):
+        pick_device("gpu")
+    assert pick_device("auto") == Device("cpu")
+
+
 def test_a_gpu_that_is_not_served_comes_with_its_capability_the_build_and_the_fix():
     h100, a5000 = gpu((9, 0), "H100"), gpu((8, 6), "A5000")
     cu117 = Build("mxnet-cu117 1.9.1", code=CUDA11.code)
@@ -188,7 +212,7 @@ def test_an_explicit_gpu_without_code_is_refused_before_anything_runs(monkeypatc
     gpus = [gpu((9, 0), "H100"), gpu((8, 6), "A5000", 1)]
     as_if(monkeypatch, gpus, Build("mxnet-cu117 1.9.1", code=CUDA11.code), 2)
     with pytest.raises(
-        DeviceError, match=r"device=\"gpu\".*H100 .compute capability 9\.0.*5\.0 to 8\.9"
+        DeviceError, match=r"device=\"gpu:0\".*H100 .compute capability 9\.0.*5\.0 to 8\.9"
     ):
         pick_device("gpu")
     assert pick_device("gpu:1") == Device("gpu", 1)

@@ -8,19 +8,13 @@ import pytest
 
 from diglot import network
 from diglot.builder import Builder, initial_weights
-from diglot.engine.mxnet import load
 from diglot.errors import DiglotError, InputError, ModelFileError
 from diglot.graph import Graph, InputSpec, InputTooSmallError, read_symbol
 from diglot.networks.layers import conv, dense, flatten
-from graph_checks import assert_mxnet_agrees, forward, random_weights
+from graph_checks import assert_mxnet_agrees, bound, forward, random_weights, symbol_of
 
 # MXNet 1.9.1 asks scipy for what has moved.
 pytestmark = pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning:mxnet")
-
-
-@pytest.fixture(scope="module")
-def mx():
-    return load()
 
 
 @pytest.fixture
@@ -263,7 +257,7 @@ def test_json_and_back(mx):
         assert (back.nodes, back.heads, back.input) == (graph.nodes, graph.heads, graph.input)
         assert (back.name, back.features) == (graph.name, graph.features)
         assert back.parameters == graph.parameters
-        again = Graph.from_json(mx.sym.load_json(graph.to_json()).tojson(), graph.input)
+        again = Graph.from_json(symbol_of(mx, graph).tojson(), graph.input)
         assert again.parameters == graph.parameters  # MXNet keeps groups and first values' rules
 
 
@@ -473,9 +467,9 @@ def test_a_parameter_is_shared(mx):
     weights = {n: rng.normal(size=p.shape).astype(np.float32) for n, p in graph.parameters.items()}
     given = rng.integers(0, 9, (2, 4))
     arrays = {n: mx.nd.array(a) for n, a in {**weights, "words": given}.items()}
-    bound = mx.sym.load_json(graph.to_json()).bind(mx.cpu(), args=arrays, grad_req="null")
+    tied = bound(mx, symbol_of(mx, graph), arrays)
     want = weights["table"][given] @ weights["table"].T + weights["out_bias"]
-    assert np.allclose(bound.forward()[0].asnumpy(), want, atol=1e-5)
+    assert np.allclose(tied.forward()[0].asnumpy(), want, atol=1e-5)
     assert (
         Graph.from_json(
             graph.to_json().replace("words", "data"), graph.input, extra_inputs={"data": (4,)}
@@ -683,9 +677,8 @@ def test_a_network_is_cut_where_everything_passes(mx):
         learned = {n: a for n, a in arrays.items() if not rest.parameters[n].auxiliary}
         kept = {n: a for n, a in arrays.items() if rest.parameters[n].auxiliary}
         learned["features"] = mx.nd.array(middle)
-        symbol = mx.sym.load_json(rest.to_json())
-        bound = symbol.bind(mx.cpu(), args=learned, aux_states=kept, grad_req="null")
-        assert np.allclose(bound.forward()[0].asnumpy(), whole, atol=1e-4)
+        ending = bound(mx, symbol_of(mx, rest), learned, kept)
+        assert np.allclose(ending.forward()[0].asnumpy(), whole, atol=1e-4)
     head = set(net.groups["head"])
     assert net.cuts(head)[-1] == net.features
     assert net.cuts({*head, *net.groups["stage4"]})[-1] == "layer3_1_relu2"
@@ -703,8 +696,7 @@ def test_a_part_may_end_in_several_layers(mx):
     learned = {n: a for n, a in arrays.items() if not part.parameters[n].auxiliary}
     kept = {n: a for n, a in arrays.items() if part.parameters[n].auxiliary}
     learned["data"] = mx.nd.array(images)
-    symbol = mx.sym.load_json(part.to_json())
-    outputs = symbol.bind(mx.cpu(), args=learned, aux_states=kept, grad_req="null").forward()
+    outputs = bound(mx, symbol_of(mx, part), learned, kept).forward()
     for layer, output in zip(layers, outputs, strict=True):
         want = forward(mx, net.up_to(layer), net.with_weights(weights).up_to(layer).weights, images)
         assert np.allclose(output.asnumpy(), want, atol=1e-6)

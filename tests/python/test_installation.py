@@ -194,6 +194,19 @@ def test_a_gpu_that_this_build_cannot_use_is_listed_with_the_way_out(monkeypatch
     assert "mxnet-cu117" in found["fix"]
 
 
+def test_two_builds_of_mxnet_are_a_fault_with_its_fix(monkeypatch):
+    assert row(diglot.check_setup(), "MXNet")["ok"]
+    machine(monkeypatch, {"nvidia-smi": GPU_LINES})
+    both = {"mxnet-cu117": "1.9.1", "mxnet": "1.9.1"}
+    monkeypatch.setattr(gpus, "installed", lambda *_: both)
+    found = row(diglot.check_setup(), "MXNet")
+    assert not found["ok"]
+    assert "mxnet-cu117 1.9.1 and mxnet 1.9.1 are installed over each other" in found["fix"]
+    assert found["fix"].endswith("-m diglot.setup_gpu --yes")
+    notes = diglot.devices().note[1:]
+    assert notes.str.contains("over each other").all()
+
+
 def test_no_gpu_is_no_fault(monkeypatch):
     machine(monkeypatch, {})
     found = row(diglot.check_setup(), "GPU")

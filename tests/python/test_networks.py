@@ -11,7 +11,6 @@ import pytest
 import diglot
 from diglot import networks as networks_table
 from diglot.builder import Builder
-from diglot.engine.mxnet import load
 from diglot.errors import InputError, ModelFileError
 from diglot.graph import Graph, InputSpec, InputTooSmallError
 from diglot.networks import card, network, networks, resolve, smallest_size
@@ -114,11 +113,6 @@ TINY = {
     "squeezenet1_1": {"size": (40, 33), "squeeze": ((2, 3), (4,)), "expansion": 2, "stem": 5},
     "resnext50_32x4d": {"size": (40, 33), "widths": (8, 8, 16, 16), "base_width": 8, "stem": 5},
 }
-
-
-@pytest.fixture(scope="module")
-def mx():
-    return load()
 
 
 # ---- the catalogue against MXNet and published figures
@@ -587,6 +581,7 @@ ZOO = {
 }
 
 
+@pytest.mark.needs_mxnet1("its blocks compute by operators of mxnet.npx")
 @pytest.mark.parametrize("name", ZOO)
 def test_mxnets_own_model_zoo_is_taken(mx, name):
     block = mx.gluon.model_zoo.vision.get_model(name, classes=1000)
@@ -604,6 +599,7 @@ def test_mxnets_own_model_zoo_is_taken(mx, name):
     assert {p.init for p in graph.parameters.values() if p.kind == "scale"} <= {"ones"}
 
 
+@pytest.mark.needs_mxnet1("its blocks compute by operators of mxnet.npx")
 def test_a_blocks_weights_are_taken_along(mx):
     block = mx.gluon.model_zoo.vision.get_model("mobilenet0.25", classes=5)
     block.initialize(mx.init.Xavier())
@@ -619,6 +615,7 @@ def test_a_blocks_weights_are_taken_along(mx):
     assert len(missing) == 3  # the first convolution's weight, and the head's two
 
 
+@pytest.mark.needs_mxnet1("its blocks compute by operators of mxnet.npx")
 def test_the_one_slope_of_gluons_prelu_is_every_channels(mx):
     block = mx.gluon.nn.HybridSequential()
     block.add(mx.gluon.nn.Conv2D(4, 3), mx.gluon.nn.PReLU(), mx.gluon.nn.Dense(5))
@@ -630,6 +627,7 @@ def test_the_one_slope_of_gluons_prelu_is_every_channels(mx):
     np.testing.assert_allclose(forward(mx, graph, graph.weights, images), expected, atol=1e-6)
 
 
+@pytest.mark.needs_mxnet1("its blocks compute by operators of mxnet.npx")
 def test_a_block_without_weights_is_taken_bare(mx):
     block = mx.gluon.nn.HybridSequential()
     block.add(mx.gluon.nn.Conv2D(4, 3), mx.gluon.nn.PReLU(), mx.gluon.nn.Dense(5))
@@ -677,14 +675,6 @@ def test_what_cannot_be_a_network_is_refused(mx, tmp_path):
     text = tmp_path / "text.json"
     text.write_text("hello")
 
-    class Two(mx.gluon.HybridBlock):
-        def hybrid_forward(self, F, x):
-            return x, x
-
-    class Broken(mx.gluon.HybridBlock):
-        def hybrid_forward(self, F, x):
-            return x.shape[0]
-
     dense = mx.sym.FullyConnected(x, num_hidden=2, name="fc")
     for given, kind, message in [
         (tmp_path / "none.json", InputError, "none.json.*cannot be read: No such file"),
@@ -700,11 +690,34 @@ def test_what_cannot_be_a_network_is_refused(mx, tmp_path):
         (dense + mx.sym.var("other"), InputError, "uses 'other' beside the image"),
         (mx.sym.var("a") + mx.sym.var("b"), InputError, "it has 2"),
         (mx.sym.contrib.box_iou(x, dense), ModelFileError, "'_contrib_box_iou'"),
-        (Two(), InputError, "returns a (list|tuple); a network must return one"),
-        (Broken(), InputError, "cannot be turned into a symbol"),
     ]:
         with pytest.raises(kind, match=message):
             resolve(given, spec, 7)
+
+
+@pytest.mark.needs_mxnet1("its blocks compute by operators of mxnet.npx")
+def test_blocks_that_cannot_be_a_network_are_refused(mx):
+    class Two(mx.gluon.HybridBlock):
+        def hybrid_forward(self, F, x):
+            return x, x
+
+    class Broken(mx.gluon.HybridBlock):
+        def hybrid_forward(self, F, x):
+            return x.shape[0]
+
+    for given, message in [
+        (Two(), "returns a (list|tuple); a network must return one"),
+        (Broken(), "cannot be turned into a symbol"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            resolve(given, InputSpec(8, 8, 3), 7)
+
+
+def test_a_block_of_mxnet_2_is_refused_with_what_to_give_instead(mx):
+    if hasattr(mx.sym, "load_json"):
+        pytest.skip("this is MXNet 1.9, whose blocks are taken")
+    with pytest.raises(InputError, match=r"'dense' is of MXNet 2\..*give a symbol made by"):
+        resolve(mx.gluon.nn.Dense(3), InputSpec(8, 8, 3), 3)
 
 
 def test_a_resolved_graph_survives_its_file(mx):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -112,6 +114,33 @@ def test_damaged_ranges_are_refused(model, damage):
 def test_auto_leaves_small_networks_alone():
     model = diglot.ImageClassifier("convnet", epochs=1, seed=1, verbose=False)
     assert model.fit(IMAGES, LABELS).int8_ is None
+
+
+def test_ranges_that_do_not_fit_this_mxnet_are_left_aside_and_it_says_so_once(model):
+    other = diglot.loads(model.to_bytes())
+    other.int8_ = replace(other.int8_, ranges={"another layer": (0.0, 1.0)})
+    with pytest.warns(UserWarning, match="float32.*ranges lack"):
+        found = other.predict_proba(IMAGES)
+    floats = diglot.loads(model.to_bytes()).set_params(precision="float32")
+    np.testing.assert_array_equal(found, floats.predict_proba(IMAGES))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        other.predict_proba(IMAGES)
+
+
+def test_ranges_are_called_alike_by_every_mxnet():
+    graph = diglot.network("lenet", size=20, channels=1)
+    graph = graph.with_weights(initial_weights(graph, 1))
+    assert set(measure_ranges(graph, [inputs(graph)])) == {
+        "data",
+        "conv1",
+        "pool1",
+        "conv2",
+        "flat",
+        "dense",
+        "dense_tanh",
+        "head",
+    }
 
 
 def test_auto_takes_integers_where_they_agree(monkeypatch):

@@ -10,22 +10,17 @@ import numpy as np
 import pytest
 
 from diglot.engine import open_executor
-from diglot.engine.mxnet import load
 from diglot.errors import InputError, ModelFileError
 from diglot.graph import InputSpec
 from diglot.weights.mxnet_params import read_mxnet, read_params
 from fuzz import damaged, refusals
+from graph_checks import bound
 
 # MXNet 1.9.1 asks scipy for what has moved.
 pytestmark = pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning:mxnet")
 
 V1, V2, V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 TYPES = ["float32", "float64", "float16", "uint8", "int32", "int8", "int64"]
-
-
-@pytest.fixture(scope="module")
-def mx():
-    return load()
 
 
 def file_of(arrays, names=()):
@@ -99,6 +94,7 @@ def test_the_formats_of_older_versions(mx, tmp_path, version):
     assert len(assert_as_mxnet(mx, file)) == 21
 
 
+@pytest.mark.needs_mxnet1("its npx.save writes .npy")
 def test_arrays_with_numpys_shapes(mx, tmp_path):
     values = {"scalar": np.float32(3.5), "none": np.zeros((0, 2), "f4"), "two": np.ones((2, 1))}
     file = tmp_path / "np.params"
@@ -219,6 +215,7 @@ def scores(graph, images):
     return open_executor(graph, "cpu").forward({"data": images})
 
 
+@pytest.mark.needs_mxnet1("its blocks compute by operators of mxnet.npx")
 def test_an_exported_block_gives_the_same_scores(mx, tmp_path):
     symbol, params, images, answers = exported(mx, tmp_path)
     graph = read_mxnet(symbol, params, size=(15, 22))
@@ -232,6 +229,7 @@ def test_an_exported_block_gives_the_same_scores(mx, tmp_path):
     assert set(graph.weights) - set(other.weights) == set(graph.groups["head"])
 
 
+@pytest.mark.needs_mxnet1("its blocks compute by operators of mxnet.npx")
 def test_a_fixed_scale_is_one_whatever_the_file_says(mx, tmp_path):
     symbol, params, images, answers = exported(mx, tmp_path)
     arrays = {**mx.nd.load(str(params))}
@@ -274,7 +272,7 @@ def module_scores(mx, symbol, arrays, images):
     given["image"] = mx.nd.array(images.transpose(0, 3, 1, 2))
     given["softmax_label"] = mx.nd.zeros(len(images))
     aux = {n.removeprefix("aux:"): a for n, a in arrays.items() if n.startswith("aux:")}
-    executor = symbol.bind(mx.cpu(), given, aux_states=aux, grad_req="null")
+    executor = bound(mx, symbol, given, aux)
     return np.log(executor.forward(is_train=False)[0].asnumpy())
 
 
@@ -344,6 +342,7 @@ def test_of_several_outputs_the_first_is_kept(mx, tmp_path):
     assert list(graph.parameters) == ["main_weight", "main_bias"]
 
 
+@pytest.mark.needs_mxnet1("its blocks compute by operators of mxnet.npx")
 def test_half_precision_weights_become_floats(mx, tmp_path):
     symbol, params, images, answers = exported(mx, tmp_path)
     arrays = {n: a.astype("float16") for n, a in mx.nd.load(str(params)).items()}
@@ -371,6 +370,10 @@ def test_arrays_that_do_not_fit_are_named(mx, tmp_path):
     refused(arrays, r"'conv_weight'.*\(4, 1, 3, 3\) in the file.*\(4, 3, 3, 3\)", channels=3)
     refused({**arrays, "arg:fc_bias": mx.nd.ones(6, dtype="int8")}, "'fc_bias' holds int8")
 
+
+@pytest.mark.needs_mxnet1("its blocks compute by operators of mxnet.npx")
+def test_a_blocks_parameters_are_no_export(mx, tmp_path):
+    json_file, params, _ = checkpoint(mx, tmp_path, module_symbol(mx))
     net = block(mx)
     net(mx.nd.zeros((1, 3, 15, 22)))
     net.save_parameters(str(params))

@@ -19,7 +19,7 @@ from diglot.networks import card
 from diglot.networks.vit import resized_positions
 from diglot.storage import read_file
 from diglot.weights.names import LAYOUTS, SETTINGS, translate
-from graph_checks import assert_mxnet_agrees, forward, random_weights, symbol_of
+from graph_checks import assert_mxnet_agrees, bound, forward, random_weights, symbol_of
 
 # MXNet 1.9.1 asks scipy for what has moved.
 pytestmark = pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning:mxnet")
@@ -352,7 +352,7 @@ def test_gradients_are_differences_also_of_parameters_that_are_spread(name, sett
 
     arguments = {n: mx.nd.array(a) for n, a in {**weights, "data": images}.items()}
     gradients = {n: mx.nd.zeros(a.shape) for n, a in arguments.items()}
-    executor = symbol_of(mx, graph).bind(mx.cpu(), arguments, args_grad=gradients)
+    executor = bound(mx, symbol_of(mx, graph), arguments, gradients=gradients)
     executor.forward(is_train=True)
     executor.backward(mx.nd.array(toward))
 

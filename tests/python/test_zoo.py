@@ -15,7 +15,7 @@ from diglot import DownloadError, ImageClassifier, ModelFileError, load, network
 from diglot.builder import initial_weights
 from diglot.errors import InputError
 from diglot.graph import Graph, InputSpec
-from graph_checks import random_weights
+from graph_checks import bound, random_weights, symbol_of
 from hub_server import HubServer, Model
 
 pytestmark = pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning:mxnet")
@@ -73,10 +73,9 @@ def test_mxnets_own_files_are_taken(tmp_path, mx):
     )
     found = pretrained(weights=tmp_path / "mine-0003.params", size=(20, 18), mean=(0, 0))
     images = RANDOM.normal(size=(3, 20, 18, 2)).astype(np.float32)
-    symbol = mx.sym.load_json(net.to_json())
     arrays = {n: mx.nd.array(w) for n, w in weights.items()}
     arrays["data"] = mx.nd.array(images.transpose(0, 3, 1, 2))
-    want = symbol.bind(mx.cpu(), args=arrays, grad_req="null").forward()[0].asnumpy()
+    want = bound(mx, symbol_of(mx, net), arrays).forward()[0].asnumpy()
     assert np.allclose(found.logits(images), want, atol=1e-5)
 
 
@@ -219,13 +218,6 @@ def test_what_cannot_be_is_refused(tmp_path):
         net.logits(np.zeros((2, 32, 30, 3)))
     assert isinstance(net, Graph)
     assert net.logits(np.zeros((0, 32, 32, 3))).shape == (0, 10)
-
-
-@pytest.fixture(scope="module")
-def mx():
-    from diglot.engine.mxnet import load as load_mxnet
-
-    return load_mxnet()
 
 
 def test_channels_are_adapted_behind_a_turned_image():

@@ -13,8 +13,9 @@ from types import ModuleType
 import numpy as np
 
 from diglot.engine.libraries import find_libraries, package_folders, preload
+from diglot.engine.mxnet_versions import same_arrays, settle
 from diglot.errors import DeviceError, MissingPackageError, OutOfMemoryError
-from diglot.gpus import Gpu, find_gpus, installed_build, why_not
+from diglot.gpus import Gpu, find_gpus, installed_build, overlaid, why_not
 
 # MXNet 1.9.1 reads these names while it is imported; numpy 1.24 took them away.
 _ALIASES = {
@@ -96,7 +97,8 @@ def load() -> ModuleType:
         os.environ.setdefault(name, value)
     problems = preload(find_libraries(package_folders())) if _is_built_for_gpus() else {}
     try:
-        with warnings.catch_warnings(), _numpy_aliases():
+        # 2.0 announces itself, where 1.9 is silent.
+        with standard_error_closed(), warnings.catch_warnings(), _numpy_aliases():
             warnings.simplefilter("ignore")
             module = importlib.import_module("mxnet")
     except ImportError as error:
@@ -110,7 +112,7 @@ def load() -> ModuleType:
             f"MXNet is installed but does not load: {error}{broken}; {_mend(str(error))}"
         ) from error
     with standard_error_closed():
-        module.nd.waitall()  # its engine starts here, and would announce itself
+        settle(module)
     return module
 
 
@@ -168,6 +170,8 @@ def gpu_problem(index: int, gpus: list[Gpu] | None = None) -> str:
     found = find_gpus() if gpus is None else gpus
     count = gpu_count()
     if index < len(found):
+        if index >= count and (problem := overlaid(found)):
+            return problem
         return why_not(found[index], installed_build(), sees_it=index < count)
     if index < count:  # MXNet sees one where nvidia-smi is missing, as in some containers
         return ""
@@ -234,7 +238,8 @@ def errors_translated(batch: int) -> Iterator[None]:
     """Turn MXNet's errors into ours; ``batch`` is the size that was being computed."""
     mx = load()
     try:
-        yield
+        with same_arrays(mx):
+            yield
     except (mx.base.MXNetError, MemoryError) as error:
         text = str(error)
         if isinstance(error, MemoryError) or any(w in text.lower() for w in _MEMORY_WORDS):

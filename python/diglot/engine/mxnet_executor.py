@@ -13,6 +13,7 @@ import numpy as np
 from diglot.engine import Device, Optimiser, Weigh
 from diglot.engine.mxnet import errors_translated, load
 from diglot.engine.mxnet_optimisers import Updater
+from diglot.engine.mxnet_versions import fuse, make_parameters, read_graph, same_arrays, shared
 from diglot.engine.shortcuts import pooled_first
 from diglot.errors import InputError
 from diglot.graph import Graph, Node, Parameter
@@ -99,7 +100,7 @@ class MXNetExecutor:
             raise InputError(f"network {graph.name!r} has no weights yet: train or load it first")
         self._mx = load()
         self.device = device
-        self._context = self._mx.Context(device.kind, device.index)
+        self._context = getattr(self._mx, device.kind)(device.index)
         self._parameters = graph.parameters
         self._graph = graph
         self._score: Any = None  # made when it is first asked for
@@ -114,30 +115,33 @@ class MXNetExecutor:
         self._totals: list[Any] = []
 
     def _make_arrays(self, parameters: Mapping[str, Parameter]) -> Any:
-        gluon = self._mx.gluon
-        shared = gluon.ParameterDict()
-        for parameter in parameters.values():
-            made = shared.get(
-                parameter.name,
-                shape=parameter.shape,
-                grad_req="null" if parameter.auxiliary else "write",
-                differentiable=not parameter.auxiliary,
-            )
-            made.initialize(self._mx.init.Zero(), ctx=self._context)
-        return shared
+        settings = {
+            parameter.name: {
+                "shape": parameter.shape,
+                "grad_req": "null" if parameter.auxiliary else "write",
+                "differentiable": not parameter.auxiliary,
+            }
+            for parameter in parameters.values()
+        }
+        made = make_parameters(self._mx, settings)
+        with same_arrays(self._mx):
+            for parameter in made.values():
+                parameter.initialize(self._mx.init.Zero(), self._context)
+        return made
 
     def _block(self, graph: Graph, *, fused: bool = False) -> tuple[list[str], Any]:
-        symbol = self._mx.sym.load_json(graph.to_json())
+        symbol = read_graph(self._mx, graph)
         if fused:
             # Convolutions take normalisation, activation and sums along: up to three times as
             # fast, but for weights that stay, as what was made of them is kept.
-            symbol = symbol.get_backend_symbol("MKLDNN")
+            symbol = fuse(self._mx, symbol)
         names = graph.inputs
         inputs = [self._mx.sym.var(name, dtype="float32") for name in names]
         with warnings.catch_warnings():
             # SymbolBlock warns that it cannot tell the input's type, which it then is given.
             warnings.simplefilter("ignore")
-            block = self._mx.gluon.SymbolBlock(symbol, inputs, params=self._arrays)
+            parameters = shared(self._mx, symbol, self._arrays)
+            block = self._mx.gluon.SymbolBlock(symbol, inputs, params=parameters)
         block.hybridize(static_alloc=True, static_shape=True)
         return names, block
 
@@ -151,14 +155,15 @@ class MXNetExecutor:
         """Take the training graph; its parameters are the executor's."""
         factors = factors or {}
         learned = {}
-        for name, parameter in self._parameters.items():
-            if parameter.auxiliary:
-                continue
-            if factors.get(name, 1.0):
-                self._arrays[name].grad_req = "write"
-                learned[name] = self._arrays[name]
-            else:
-                self._arrays[name].grad_req = "null"
+        with same_arrays(self._mx):  # it makes those of the gradients
+            for name, parameter in self._parameters.items():
+                if parameter.auxiliary:
+                    continue
+                if factors.get(name, 1.0):
+                    self._arrays[name].grad_req = "write"
+                    learned[name] = self._arrays[name]
+                else:
+                    self._arrays[name].grad_req = "null"
         self._training, self._train, self._train_inputs = pooled_first(graph), {}, graph.inputs
         self._score = None
         self._random = any(node.op in _RANDOM for node in graph.nodes)

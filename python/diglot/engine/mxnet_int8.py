@@ -17,13 +17,13 @@ import numpy as np
 
 from diglot.engine.mxnet import errors_translated, load, standard_error_closed
 from diglot.engine.mxnet_executor import STEADY_ROWS, engine_input, fuses_soundly
+from diglot.engine.mxnet_versions import calibrated, fuse, read_graph, same_arrays
 from diglot.errors import InputError
 from diglot.graph import Graph
 from diglot.operators import Attrs
 
 Ranges = dict[str, tuple[float, float]]
 
-_BACKEND = "MKLDNN_QUANTIZE"
 _LEFT_OUT = ("elemwise_mul", "broadcast_mul")  # their kernels refuse what layers before them give
 
 
@@ -51,6 +51,7 @@ def measure_ranges(graph: Graph, batches: Iterable[Mapping[str, np.ndarray]]) ->
         return {}
     mx, (learned, kept) = load(), _arrays(graph)
     internals, names = floats.get_internals(), _names_in_network(floats)
+    outputs = list(dict.fromkeys(outputs.values()))
     block = _block(
         mx.sym.Group([internals[output] for output in outputs]), {**learned, **kept}, graph.inputs
     )
@@ -144,23 +145,25 @@ class Int8Scorer:
     """
 
     def __init__(self, graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> None:
-        quantization, fused = _quantization(), _fused(graph)
+        mx, quantization, fused = load(), _quantization(), _fused(graph)
         symbol, outputs = _quantised(fused, graph)
         names = _names_in_network(fused)
-        missing = [names[output] for output in outputs if names[output] not in ranges]
-        if missing or not outputs:
+        layers = {output: names[internal] for output, internal in outputs.items()}
+        missing = [layer for layer in layers.values() if layer not in ranges]
+        if missing or not layers:
             what = f"the ranges lack {missing[0]!r}" if missing else "no layer can use integers"
             raise InputError(f"network {graph.name!r} cannot score with int8: {what}")
         learned, kept = _arrays(graph)
         halved = _halved(graph)
         used = {}
-        for output in outputs:
-            low, high = map(float, ranges[names[output]])
-            used[output] = (low, 2 * high) if names[output] in halved else (low, high)
+        for output, layer in layers.items():
+            low, high = map(float, ranges[layer])
+            used[output] = (low, 2 * high) if layer in halved else (low, high)
         symbol = quantization._calibrate_quantized_sym(symbol, used)
-        parameters = {**quantization._quantize_params(symbol, learned, used), **kept}
+        with same_arrays(mx):
+            parameters = {**quantization._quantize_params(symbol, learned, used), **kept}
         self._inputs = graph.inputs
-        self._block = _block(symbol.get_backend_symbol(_BACKEND), parameters, graph.inputs)
+        self._block = _block(fuse(mx, symbol, integers=True), parameters, graph.inputs)
 
     def forward(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the graph's first output."""
@@ -183,17 +186,20 @@ def _fused(graph: Graph) -> Any:
     """Return the network with its layers fused as integers need it, still in float32."""
     if graph.weights is None:
         raise InputError(f"network {graph.name!r} has no weights yet: train or load it first")
-    return load().sym.load_json(graph.to_json()).get_backend_symbol(_BACKEND)
+    return fuse(load(), read_graph(load(), graph), integers=True)
 
 
-def _quantised(symbol: Any, graph: Graph) -> tuple[Any, list[str]]:
-    """Return the network with integers, not calibrated yet, and the outputs to calibrate."""
+def _quantised(symbol: Any, graph: Graph) -> tuple[Any, dict[str, str]]:
+    """Return the network with integers, not calibrated yet, and the outputs to calibrate.
+
+    By what MXNet calls them there, what they are called among the symbol's internals.
+    """
     quantize = _quantization()._quantize_symbol
     learned = [n for n, p in graph.parameters.items() if not p.auxiliary]
     unsound = _cut_off(graph)
     excluded = [name for name, layer in _names_in_network(symbol).items() if layer in unsound]
     with standard_error_closed():  # it tells of each layer that stays in float32
-        return quantize(
+        quantised, names = quantize(
             symbol,
             load().cpu(),
             excluded_symbols=excluded,
@@ -203,6 +209,7 @@ def _quantised(symbol: Any, graph: Graph) -> tuple[Any, list[str]]:
             quantize_mode="smart",
             quantize_granularity="channel-wise",
         )
+    return quantised, calibrated(load(), symbol, names, graph.inputs)
 
 
 def _arrays(graph: Graph) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -220,9 +227,10 @@ def _block(symbol: Any, parameters: Mapping[str, Any], inputs: list[str]) -> Any
         # SymbolBlock warns that it cannot tell the input's type, which it then is given.
         warnings.simplefilter("ignore")
         block = mx.gluon.SymbolBlock(symbol, [mx.sym.var(n, dtype="float32") for n in inputs])
-    for name, parameter in block.collect_params().items():
-        value = parameters[name]
-        parameter._load_init(value, mx.cpu(), cast_dtype=True, dtype_source="saved")
+    with same_arrays(mx):
+        for name, parameter in block.collect_params().items():
+            value = parameters[name]
+            parameter._load_init(value, mx.cpu(), cast_dtype=True, dtype_source="saved")
     block.hybridize(static_alloc=True, static_shape=True)
     return block
 

@@ -204,7 +204,11 @@ class WithPrecision:
         def chosen(device: Device) -> Scorer | None:
             if device.kind != "cpu":
                 return None
-            integers = int8_scorer(graph, known.ranges)
+            try:
+                integers = int8_scorer(graph, known.ranges)
+            except InputError as error:  # as where another MXNet puts other layers together
+                warnings.warn(f"It scores in float32, as {error}.", stacklevel=2)
+                return None
             if self.precision == "int8" or is_faster(integers, floats(device), graph):
                 return integers
             return None

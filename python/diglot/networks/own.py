@@ -163,6 +163,12 @@ def _read_file(path: Path) -> str:
 def _trace(block: Any) -> Any:
     """Call a block on a variable of MXNet's, which returns the symbol that it computes."""
     mxnet = sys.modules.get("mxnet")  # there, if the block is MXNet's
+    if mxnet is not None and not hasattr(mxnet.sym, "load_json"):
+        raise InputError(
+            f"the block {_name_of(block)!r} is of MXNet {mxnet.__version__}, whose blocks compute "
+            "by operators of mxnet.npx, which diglot does not know; give a symbol made by "
+            "mxnet.sym, a symbol file that MXNet 1.9 exported, or a name of diglot.networks()"
+        )
     try:
         symbol = block(mxnet.sym.var("data"))
     except Exception as error:  # the block's own code runs here and may fail in any way

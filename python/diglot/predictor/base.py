@@ -498,10 +498,7 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
         def floats(_: Device | None = None) -> Scorer:
             return self._kept("features", partial(open_executor, part))
 
-        try:
-            integers = self._integers(part, floats, "features")
-        except InputError:  # the part ends where integers take two layers for one
-            integers = None
+        integers = self._integers(part, floats, "features")
         return floats() if integers is None else integers
 
     @property
