@@ -28,6 +28,10 @@ _MODULES = {
     "pretrained": "zoo",
     "plots": "plots",
     "HogClassifier": "baseline",
+    "RBM": "boltzmann",
+    "DBN": "boltzmann",
+    "rbm": "boltzmann",
+    "dbn": "boltzmann",
     "cross_validate": "resampling",
     "learning_curve": "resampling",
     "compare_frameworks": "comparison",
@@ -65,6 +69,7 @@ _MODULES = {
 if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
     from diglot import plots, r
     from diglot.baseline import HogClassifier
+    from diglot.boltzmann import DBN, RBM, dbn, rbm
     from diglot.captioner import ImageCaptioner
     from diglot.captions import read_captions
     from diglot.classifier import ImageClassifier
@@ -97,6 +102,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
     from diglot.zoo import pretrained
 
 __all__ = [
+    "DBN",
     "DeviceError",
     "DiglotError",
     "DivergedError",
@@ -112,6 +118,7 @@ __all__ = [
     "MissingPackageError",
     "ModelFileError",
     "OutOfMemoryError",
+    "RBM",
     "RError",
     "__version__",
     "check_setup",
@@ -119,6 +126,7 @@ __all__ = [
     "compare_frameworks",
     "compare_models",
     "cross_validate",
+    "dbn",
     "devices",
     "example_images",
     "learning_curve",
@@ -133,6 +141,7 @@ __all__ = [
     "r",
     "read_captions",
     "read_idx",
+    "rbm",
     "read_images",
     "reliability",
     "report",

@@ -11,6 +11,9 @@ import numpy as np
 from diglot import storage
 from diglot.baseline import HogClassifier
 from diglot.baseline import estimator as baseline_file
+from diglot.boltzmann import DBN, RBM
+from diglot.boltzmann import deep as dbn_file
+from diglot.boltzmann import model_file as rbm_file
 from diglot.captioner import ImageCaptioner
 from diglot.captioner import model_file as captioner_file
 from diglot.classifier import ImageClassifier
@@ -23,6 +26,8 @@ from diglot.tagger import ImageTagger
 _KINDS = {
     captioner_file.KIND: (ImageCaptioner, captioner_file.restore),
     HogClassifier.kind: (HogClassifier, baseline_file.restore),
+    RBM.kind: (RBM, rbm_file.restore),
+    DBN.kind: (DBN, dbn_file.restore),
     **{e.kind: (e, predictor_file.restore) for e in (ImageClassifier, ImageRegressor, ImageTagger)},
 }
 
@@ -37,7 +42,7 @@ def load(path: str | os.PathLike[str]) -> Any:
 
     Returns
     -------
-    ImageClassifier, ImageRegressor, ImageTagger or ImageCaptioner
+    ImageClassifier, ImageRegressor, ImageTagger, ImageCaptioner, HogClassifier, RBM or DBN
         Fitted.
 
     Raises
@@ -68,7 +73,7 @@ def loads(data: bytes) -> Any:
 
     Returns
     -------
-    ImageClassifier, ImageRegressor, ImageTagger or ImageCaptioner
+    ImageClassifier, ImageRegressor, ImageTagger, ImageCaptioner, HogClassifier, RBM or DBN
         Fitted.
 
     Examples

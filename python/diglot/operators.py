@@ -633,6 +633,20 @@ def _factors(attrs: Attrs, inputs: Sequence[Shape]) -> tuple[Shape, Shape]:
     return a, b
 
 
+def _dot(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
+    """Multiply two matrices; the second is a parameter, as rows of a batch are not mixed."""
+    if any(len(shape) != 2 for shape in _pair(inputs)):
+        raise ModelFileError(f"diglot knows it for matrices, not for {inputs[0]} and {inputs[1]}")
+    a, b = _factors(attrs, inputs)
+    if a[1] != b[0]:
+        raise ModelFileError(f"{inputs[0]} and {inputs[1]} cannot be multiplied")
+    return [(a[0], b[1])]
+
+
+def _dot_macs(attrs: Attrs, inputs: Sequence[Shape], output: Shape) -> int:
+    return math.prod(output[1:]) * _factors(attrs, inputs)[0][-1]
+
+
 def _batch_dot(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
     """Multiply the matrices of the last two axes, for each place of all axes before."""
     if len(inputs[0]) != len(inputs[1]) or len(inputs[0]) < 3:
@@ -641,10 +655,6 @@ def _batch_dot(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
     if a[:-2] != b[:-2] or a[-1] != b[-2]:
         raise ModelFileError(f"{inputs[0][1:]} and {inputs[1][1:]} cannot be multiplied")
     return [(*a[:-1], b[-1])]
-
-
-def _batch_dot_macs(attrs: Attrs, inputs: Sequence[Shape], output: Shape) -> int:
-    return math.prod(output[1:]) * _factors(attrs, inputs)[0][-1]
 
 
 # ---- recurrence
@@ -751,7 +761,8 @@ OPERATORS: dict[str, Operator] = {
     "where": _rule(_where),
     **_all("Concat concat", _rule(_concat)),
     "stack": _rule(_stack),
-    "batch_dot": _rule(_batch_dot, macs=_batch_dot_macs),
+    "dot": _rule(_dot, macs=_dot_macs),
+    "batch_dot": _rule(_batch_dot, macs=_dot_macs),
     "RNN": _rule(_rnn, macs=_rnn_macs),
     # shapes
     **_all("Flatten flatten", _rule(_flatten)),

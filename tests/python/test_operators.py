@@ -106,6 +106,7 @@ CASES = [
     ("Concat", [IMAGE, (3, 6, 8)], {"num_args": 2}),
     ("stack", [IMAGE, IMAGE], {"axis": 1, "num_args": 2}),
     ("stack", [IMAGE, IMAGE], {"axis": -1, "num_args": 2}),
+    ("dot", [(4,), (2,)], {"transpose_a": True}),
     ("batch_dot", [(3, 4), (4, 5)], {}),
     ("batch_dot", [(4, 3), (5, 4)], {"transpose_a": True, "transpose_b": True}),
     ("batch_dot", [(3, 7, 4), (3, 5, 4)], {"transpose_b": True}),

@@ -49,6 +49,7 @@ ROOMS = [
     "regressor",
     "tagger",
     "baseline",
+    "boltzmann",
     "captioner",
     "models",
     "scoring",

@@ -22,7 +22,8 @@ class State:
 
     ``phase`` counts what was trained before (a head, say, before the whole), ``epoch`` the
     finished epochs and ``step`` the finished steps of the running one. ``totals`` are that
-    epoch's sums so far; ``best`` the weights to return, if any epoch ended.
+    epoch's sums so far; ``best`` the weights to return, if any epoch ended; ``memory`` what the
+    task itself keeps from step to step, if it does.
     """
 
     phase: int = 0
@@ -35,6 +36,7 @@ class State:
     waited: int = 0
     seconds: float = 0.0
     stopped: str = ""
+    memory: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Checkpoints:
         tensors = {f"weight/{n}": w for n, w in weights.items()}
         tensors |= {f"optimiser/{n}": w for n, w in optimiser.items()}
         tensors |= {f"best/{n}": w for n, w in (state.best or {}).items()}
+        tensors |= {f"memory/{n}": a for n, a in state.memory.items()}
         tensors["totals"] = np.asarray(state.totals, np.float64)
         columns = list(dict.fromkeys(name for row in state.history for name in row))
         # As an array, since floats must come back to the last bit; NaN is what was not measured.
@@ -141,6 +144,7 @@ def read_checkpoint(path: Path, run: Mapping[str, Any]) -> Checkpoint:
             waited=int(meta["waited"]),
             seconds=float(meta["seconds"]),
             stopped=str(meta["stopped"]),
+            memory=_part(tensors, "memory/"),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"the checkpoint {str(path)!r} is damaged: {error!r}") from error

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -40,6 +40,17 @@ class Task(Protocol):
 
     def validate(self, executor: Executor) -> dict[str, float]:
         """Return measures on held-out rows, named ``val_...``; none without such rows."""
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A task that keeps something from step to step, which a checkpoint must hold, too."""
+
+    def memory(self) -> dict[str, np.ndarray]:
+        """Return what it keeps, by name."""
+
+    def remember(self, memory: Mapping[str, np.ndarray]) -> None:
+        """Set what `memory` returned."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +169,8 @@ class _Loop:
         self.reporter, self.callbacks, self.checkpoints = reporter, callbacks, checkpoints
         self.state = state
         executor.set_totals(np.array(state.totals or [0.0] * len(task.metrics)))
+        if state.memory and isinstance(task, Remembering):
+            task.remember(state.memory)
 
     def go(self) -> Result:
         state, plan = self.state, self.plan
@@ -303,6 +316,8 @@ class _Loop:
         self.state.totals = [float(t) for t in self.executor.totals()]
         if self.state.step == 0:
             self.state.totals = [0.0] * len(self.task.metrics)
+        if isinstance(self.task, Remembering):
+            self.state.memory = self.task.memory()
         self.checkpoints.save(
             self.run, self.state, self.executor.weights(), self.executor.optimiser_state()
         )
