@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,8 @@ if LIBRARY.is_dir():
 def pytest_configure(config: pytest.Config) -> None:
     """Say what marks there are."""
     config.addinivalue_line("markers", "needs_r: needs rpy2, R and R's package diglot")
+    # A shell has its background jobs ignore Ctrl-C, which some tests press.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

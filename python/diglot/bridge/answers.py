@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from diglot.errors import DiglotError, DivergedError, InterruptedFitWarning
+from diglot.interrupts import heard_by_python
 
 
 class CallbackError(Exception):
@@ -25,7 +26,8 @@ def answered(function: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
             warnings.simplefilter("always", UserWarning)
             warnings.simplefilter("always", RuntimeWarning)
             try:
-                value = function(*args, **kwargs)
+                with heard_by_python():
+                    value = function(*args, **kwargs)
             except (Exception, KeyboardInterrupt) as reason:
                 error = _error(reason)
         return {"value": value, "error": error, "warnings": [_warning(w) for w in caught]}

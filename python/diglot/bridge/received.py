@@ -12,6 +12,7 @@ import numpy as np
 import diglot
 from diglot.bridge import plain
 from diglot.bridge.answers import CallbackError
+from diglot.interrupts import heard_by_r
 
 _IMAGES_TURNED = 16  # at a time, from column-major to row-major
 
@@ -24,6 +25,9 @@ _WHOLE = (
     "cell",
     "block",
     "inner_folds",
+    "n_hidden",
+    "widths",
+    "k",
     "views",
     "layers",
     "hidden",
@@ -241,7 +245,8 @@ def _ask(function: Callable[..., Any], event: Mapping[str, Any]) -> Any:
     RuntimeError without words.
     """
     try:
-        return function(event)
+        with heard_by_r():
+            return function(event)
     except RuntimeError as reason:
         raise KeyboardInterrupt from reason
 

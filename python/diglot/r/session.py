@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import ctypes
 import functools
 import importlib
 import os
@@ -18,6 +17,7 @@ from typing import Any
 
 import diglot.errors
 from diglot.errors import DiglotError, MissingPackageError, RError
+from diglot.interrupts import native_handler, set_native_handler
 from diglot.r.blas import keep_apart
 from diglot.r.reticulate import connect_reticulate
 
@@ -131,7 +131,7 @@ def _left_as_it_was() -> Iterator[None]:
     streams, path = (sys.stdout, sys.stderr), list(sys.path)
     libraries = os.environ.get("LD_LIBRARY_PATH")
     handler = signal.getsignal(signal.SIGINT)
-    native = _signal_of_c(signal.SIGINT)
+    native = native_handler()
     try:
         yield
     finally:
@@ -147,20 +147,7 @@ def _left_as_it_was() -> Iterator[None]:
             os.environ["LD_LIBRARY_PATH"] = libraries
         if handler is not None:
             signal.signal(signal.SIGINT, handler)
-        _set_signal_of_c(signal.SIGINT, native)
-
-
-def _signal_of_c(number: int) -> int | None:
-    """Return the address of the handler in C, which may be R's."""
-    get = ctypes.pythonapi.PyOS_getsig
-    get.argtypes, get.restype = [ctypes.c_int], ctypes.c_void_p
-    return get(number)
-
-
-def _set_signal_of_c(number: int, handler: int | None) -> None:
-    put = ctypes.pythonapi.PyOS_setsig
-    put.argtypes, put.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_void_p
-    put(number, handler)
+        set_native_handler(native)
 
 
 # ---- R's package
