@@ -472,6 +472,9 @@ setting_payload <- function(value, call = NULL) {
   if (inherits(value, "diglot_pretrained")) {
     return(live_network(value, call))
   }
+  if (inherits(value, "diglot_dbn")) {
+    return(deep_network(value, call = call))
+  }
   if (inherits(value, "diglot_network")) {
     return(list(name = value$name, settings = lapply(value$settings, setting_payload)))
   }

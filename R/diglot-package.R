@@ -39,7 +39,7 @@
 "_PACKAGE"
 
 #' @importFrom generics augment evaluate glance tidy
-#' @importFrom stats coef confint predict update
+#' @importFrom stats coef confint predict simulate update
 NULL
 
 # The pronoun that ggplot2's aes() finds by itself: imported, it would load rlang with diglot.

@@ -20,8 +20,9 @@
 #' image, so that training the head alone is quick. `layer_decay = 0.5` lets each layer group learn
 #' at half the rate of the group behind it.
 #'
-#' @param object A network from [pretrained()], or a fit of [image_classifier()], `fine_tune()` or
-#'   [load_model()], also of [image_regressor()] and [image_tagger()]. It stays as it is.
+#' @param object A network from [pretrained()], a deep belief network from [dbn()], or a fit of
+#'   [image_classifier()], `fine_tune()` or [load_model()], also of [image_regressor()] and
+#'   [image_tagger()]. It stays as it is.
 #' @param ... What to train on and how, as in [image_classifier()]: a formula and `data`, or images
 #'   `x` and labels `y`; `weights`; settings. From an earlier fit, its settings are taken where
 #'   they are not given.

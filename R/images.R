@@ -5,7 +5,21 @@
 #' Finds the images below a folder that has one folder for each class. The files are not read
 #' until a fit needs them, so that folders larger than memory can be trained on.
 #'
-#' @param folder The folder.
+#' @section Packed files:
+#' With `cache = "photos.rec"` all images are packed into one file, and again when a file's size or
+#' time of change, or the list of files, is another. It is in MXNet's RecordIO format; beside it lie
+#' MXNet's index `photos.idx` and a list `photos.jsonl`. An image of it has a name such as
+#' `"photos.rec/cat/1.png"`, which stands for the image wherever a file's name does, also when the
+#' table is written down and read again. A fit to packed files is the one to the files, to the byte.
+#' With `cache_size` so is one whose network takes images of that size, resized that way; other
+#' networks see them resized twice.
+#'
+#' @param folder The folder; also a packed file that was made earlier, for use without the folder.
+#' @param cache A file that ends in `.rec`, to pack the images into.
+#' @param cache_size Pack 8-bit pictures decoded and resized: to this height and width as a whole,
+#'   as networks without weights see them (one number, or two), or as a [network()] or
+#'   [pretrained()] network takes them. By default files are packed as they are.
+#' @param verbose Progress of packing: `"auto"`, `TRUE` or `FALSE`.
 #' @return A tibble with one row an image: `image`, the file's name, and `label`, a factor from the
 #'   names of the folders.
 #' @export
@@ -21,10 +35,21 @@
 #'   }
 #' }
 #' read_images(folder)
-read_images <- function(folder) {
+#'
+#' packed <- read_images(folder, cache = tempfile(fileext = ".rec"), cache_size = 8)
+#' basename(packed$image)
+read_images <- function(folder, cache = NULL, cache_size = NULL,
+                        verbose = getOption("diglot.verbose", "auto")) {
   env <- rlang::current_env()
   folder <- enc2utf8(path.expand(check_path(folder, env)))
-  table_from(call_bridge("read_images", folder, call = env))
+  if (!is.null(cache)) {
+    cache <- enc2utf8(path.expand(check_path(cache, env)))
+  }
+  check_verbose(verbose, env)
+  table_from(call_bridge(
+    "read_images", folder, cache, setting_payload(cache_size, env), progress_function(verbose),
+    call = env
+  ))
 }
 
 #' Read images in MNIST's IDX format

@@ -7,9 +7,9 @@
 #' [predict()][predict.image_classifier], whichever images are with it.
 #'
 #' @param fit A fit of any kind, see [image_classifier()] and [load_model()].
-#' @param newdata A folder, whose images count wherever they lie below it; or file names, in a data
-#'   frame those of the column that the formula names (or `image`, or its only one), with the
-#'   covariates beside them.
+#' @param newdata A folder, whose images count wherever they lie below it, or a packed file (see
+#'   [read_images()]); or file names, in a data frame those of the column that the formula names (or
+#'   `image`, or its only one), with the covariates beside them.
 #' @param output A `.csv` or `.parquet` file to write the table to, instead of returning it. It is
 #'   there once it is whole, and replaces an earlier one. Parquet needs the Python package pyarrow.
 #' @param on_error Whether a file that cannot be read ends the work with its error (`"stop"`), or
@@ -80,7 +80,8 @@ failures <- function(x) {
 
 # A folder, or file names with covariates beside them; pixels are refused.
 file_payload <- function(fit, newdata, call) {
-  if (rlang::is_string(newdata) && dir.exists(newdata)) {
+  packed <- rlang::is_string(newdata) && grepl("\\.rec$", newdata, ignore.case = TRUE)
+  if (packed || (rlang::is_string(newdata) && dir.exists(newdata))) {
     return(list(kind = "folder", path = enc2utf8(path.expand(newdata))))
   }
   payload <- image_payload(newdata_images(fit, newdata, "newdata", call), "newdata", call)

@@ -61,6 +61,8 @@ fit_from <- function(answer) {
     new_captioner(answer)
   } else if (identical(answer$description$kind, "baseline")) {
     new_hog(answer, ordered = answer$description$ordered)
+  } else if (answer$description$kind %in% c("rbm", "dbn")) {
+    new_machine(answer)
   } else {
     new_fit(answer, ordered = answer$description$ordered)
   }

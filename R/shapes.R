@@ -84,7 +84,7 @@ check_shapes <- function(captions, data) {
 }
 
 check_number <- function(x, name, call, what = "whole number") {
-  if (!is.numeric(x) || length(x) != 1L || is.na(x)) {
+  if (!is.numeric(x) || length(x) != 1L || is.na(x) || (what == "whole number" && x != round(x))) {
     abort_diglot(sprintf("`%s` must be one %s.", name, what), call = call)
   }
 }

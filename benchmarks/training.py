@@ -317,6 +317,11 @@ PREPARING = Candidate("prepare", prepare, ("mxnet", "torch"))
 LENET_ONLY, RESNET_ONLY = ("TensorFlow", "JAX"), ("PyTorch eager, channels last",)
 
 
+def taking_part(case: str) -> list[Candidate]:
+    left_out = RESNET_ONLY if case == "lenet" else LENET_ONLY
+    return [c for c in CANDIDATES if c.name not in left_out]
+
+
 # ---- what is told
 
 
@@ -337,13 +342,14 @@ def main() -> None:
     asked.add_argument("--epochs", type=int, default=4)
     asked.add_argument("--only", nargs="*", help="candidates, by name")
     given = asked.parse_args()
-    candidates, skipped = present(c for c in CANDIDATES if not given.only or c.name in given.only)
+    wanted = {c.name for case in given.cases for c in taking_part(case)}
+    wanted &= set(given.only or wanted)
+    candidates, skipped = present(c for c in CANDIDATES if c.name in wanted)
     print(f"Training on images in memory, the same weights to begin with\n{machine()}")
     print(f"{given.rounds} rounds of {given.epochs} epochs, medians (lowest to highest)")
     for name in given.cases:
         case = CASES[name]
-        left_out = RESNET_ONLY if name == "lenet" else LENET_ONLY
-        mine = [c for c in candidates if c.name not in left_out]
+        mine = [c for c in taking_part(name) if c in candidates]
         in_its_own_process(PREPARING, name=name)
         first = {c.name: in_its_own_process(c, name=name, epochs=0)["losses"] for c in mine}
         if apart(first) > case.apart:

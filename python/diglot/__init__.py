@@ -26,6 +26,8 @@ _MODULES = {
     "load": "models",
     "loads": "models",
     "pretrained": "zoo",
+    "register_operator": "own_operators",
+    "check_operator": "own_operators",
     "plots": "plots",
     "HogClassifier": "baseline",
     "RBM": "boltzmann",
@@ -94,6 +96,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
     from diglot.installation import check_setup, devices
     from diglot.models import load, loads
     from diglot.networks import network, networks
+    from diglot.own_operators import check_operator, register_operator
     from diglot.regressor import ImageRegressor
     from diglot.report import report
     from diglot.resampling import cross_validate, learning_curve
@@ -121,6 +124,7 @@ __all__ = [
     "RBM",
     "RError",
     "__version__",
+    "check_operator",
     "check_setup",
     "check_shapes",
     "compare_frameworks",
@@ -143,6 +147,7 @@ __all__ = [
     "read_idx",
     "rbm",
     "read_images",
+    "register_operator",
     "reliability",
     "report",
     "roc_curve",

@@ -6,24 +6,28 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from diglot.errors import InputError, ModelFileError
 from diglot.graph import BATCH, Graph, InputSpec, Node, Parameter, apply_operator
-from diglot.operators import Shape
+from diglot.operators import Shape, Slot
 from diglot.seeds import stream
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """A layer's output while building: where it comes from, and its shape without the batch."""
+    """A layer's output while building: where it comes from, and its shape without the batch.
+
+    ``owner`` is the builder that made it: inside a loop, others come from outside.
+    """
 
     node: int
     output: int
     shape: Shape
+    owner: Any = field(default=None, repr=False, compare=False)
 
 
 class Builder:
@@ -59,17 +63,18 @@ class Builder:
     @property
     def data(self) -> Tensor:
         """The image."""
-        return Tensor(0, 0, self.spec.shape)
+        return Tensor(0, 0, self.spec.shape, self)
 
     def start_output(self) -> Tensor:
         """Return the first output of the graph that is added to."""
         node, output = self._start.heads[0]
-        return Tensor(node, output, self._shapes[node][output][1:])
+        return Tensor(node, output, self._shapes[node][output][1:], self)
 
     def input(self, name: str, shape: Shape) -> Tensor:
         """Add an input beside ``data``, such as the target; ``shape`` is without the batch."""
         self._extra[name] = tuple(shape)
-        return Tensor(self._variable(name, (BATCH, *shape), {"__dtype__": "0"}), 0, tuple(shape))
+        place = self._variable(name, (BATCH, *shape), {"__dtype__": "0"})
+        return Tensor(place, 0, tuple(shape), self)
 
     @contextmanager
     def group(self, name: str) -> Iterator[None]:
@@ -82,7 +87,7 @@ class Builder:
 
     def output(self, tensor: Tensor, number: int) -> Tensor:
         """Return another output of the layer that ``tensor`` is an output of."""
-        return Tensor(tensor.node, number, self._shapes[tensor.node][number][1:])
+        return Tensor(tensor.node, number, self._shapes[tensor.node][number][1:], self)
 
     def add(
         self,
@@ -111,21 +116,49 @@ class Builder:
             The operator's attributes.
         """
         text = {k: str(v) for k, v in attrs.items()}
-        shapes = [self._shapes[t.node][t.output] for t in inputs]
-        places = [(t.node, t.output) for t in inputs]
+        places = [self.place(t) for t in inputs]
+        shapes = [self._shapes[node][output] for node, output in places]
         outputs, slots = apply_operator(op, name, text, shapes)
         for slot in slots:
             if shared and slot.suffix in shared:
-                places.append((shared[slot.suffix].node, 0))
-                continue
-            extra = {"__dtype__": "0", "__diglot_group__": self._group}
-            if init and slot.kind == "weight":
-                extra["__diglot_init__"] = init
-            places.append((self._variable(f"{name}_{slot.suffix}", slot.shape, extra), 0))
-        self._claim(name)
-        self._nodes.append(Node(op, name, text, tuple(places)))
+                places.append(self.place(shared[slot.suffix]))
+            else:
+                places.append((self._slot(f"{name}_{slot.suffix}", slot, init), 0))
+        return self.append(Node(op, name, text, tuple(places)), outputs)
+
+    def append(self, node: Node, outputs: list[Shape]) -> Tensor:
+        """Add a node whose output shapes are known, and return its first output."""
+        self._claim(node.name)
+        self._nodes.append(node)
         self._shapes.append(outputs)
-        return Tensor(len(self._nodes) - 1, 0, outputs[0][1:])
+        return Tensor(len(self._nodes) - 1, 0, outputs[0][1:], self)
+
+    def place(self, tensor: Tensor) -> tuple[int, int]:
+        """Return the (node, output) of a tensor in this graph.
+
+        Raises
+        ------
+        InputError
+            If it was made by another builder, such as that of a loop's body.
+        """
+        if tensor.owner not in (None, self):
+            raise InputError(
+                "an output of a loop's or branch's body is used outside of it: return it from the "
+                "body"
+            )
+        return tensor.node, tensor.output
+
+    def shape(self, tensor: Tensor) -> Shape:
+        """Return the whole shape of a tensor of this graph, the batch in front where it has one."""
+        node, output = self.place(tensor)
+        return self._shapes[node][output]
+
+    def _slot(self, name: str, slot: Slot, init: str) -> int:
+        """Add the variable of an operator's own parameter, and return its place."""
+        extra = {"__dtype__": "0", "__diglot_group__": self._group}
+        if init and slot.kind == "weight":
+            extra["__diglot_init__"] = init
+        return self._variable(name, slot.shape, extra)
 
     def parameter(self, name: str, shape: Shape, kind: str = "weight", init: str = "") -> Tensor:
         """Add a learned array that is no operator's own, such as a position embedding.
@@ -149,12 +182,12 @@ class Builder:
         }
         if init:
             attrs["__diglot_init__"] = init
-        return Tensor(self._variable(name, tuple(shape), attrs), 0, tuple(shape)[1:])
+        return Tensor(self._variable(name, tuple(shape), attrs), 0, tuple(shape)[1:], self)
 
     def graph(self, name: str, *outputs: Tensor, features: Tensor | None = None) -> Graph:
         """Return what was built, ending in ``outputs``."""
         ends = self._nodes[features.node].name if features else ""
-        heads = tuple((t.node, t.output) for t in outputs)
+        heads = tuple(map(self.place, outputs))
         return Graph(name, tuple(self._nodes), heads, self.spec, ends, None, dict(self._extra))
 
     def _claim(self, name: str) -> None:

@@ -10,16 +10,19 @@ import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
 from diglot.errors import InputError, ModelFileError
 from diglot.operators import OPERATORS, Attrs, Shape, Slot, parse
+from diglot.subgraphs import CONTROL, most_steps, variables_in_order
 
 _MXNET_VERSION = 10901  # the format's version; 1.9.1 and 2.0 both read it
 _MOST_NODES = 100_000
+_DEEPEST = 4  # loops and branches within each other
+_NOT_INSIDE = {"Dropout", "RNN"}  # what is drawn in a loop would not be what is drawn on resuming
 BATCH = 2  # with which shapes are inferred: 1 would hide operators that mix a batch's images
 _PREDICTIONS = {"SoftmaxOutput", "softmax", "log_softmax", "SoftmaxActivation", "Softmax"}
 COVARIATES = "covariates"  # the input of numbers beside the image
@@ -120,17 +123,29 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class Node:
-    """One operation or variable; ``inputs`` are (node, output) indices of earlier nodes."""
+    """One operation or variable; ``inputs`` are (node, output) indices of earlier nodes.
+
+    Loops and branches have bodies, their ``subgraphs``.
+    """
 
     op: str
     name: str
     attrs: Mapping[str, str]
     inputs: tuple[tuple[int, int], ...] = ()
+    subgraphs: tuple[Subgraph, ...] = ()
 
     @property
     def is_variable(self) -> bool:
         """Whether it is an input or a parameter."""
         return self.op == "null"
+
+
+@dataclass(frozen=True)
+class Subgraph:
+    """The body of a loop, or one way of a branch: its nodes, and its outputs."""
+
+    nodes: tuple[Node, ...]
+    heads: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -208,11 +223,59 @@ def apply_operator(
     return outputs, slots
 
 
+def apply_control(node: Node, inputs: Sequence[Shape]) -> list[Shape]:
+    """Return the output shapes of a loop or branch, from those of its inputs."""
+    count, rule = CONTROL[node.op]
+    if len(node.subgraphs) != count:
+        raise ModelFileError(
+            f"layer {node.name!r} ({node.op}) has {len(node.subgraphs)} bodies and needs {count}"
+        )
+    bodies = [partial(_infer_body, body) for body in node.subgraphs]
+    try:
+        return rule(Attrs(node.attrs), inputs, bodies)
+    except InputTooSmallError:
+        raise
+    except ModelFileError as error:
+        raise ModelFileError(f"layer {node.name!r} ({node.op}): {error}") from error
+    except (LookupError, TypeError, ArithmeticError, ValueError) as error:
+        raise ModelFileError(f"layer {node.name!r} ({node.op}) is damaged: {error!r}") from error
+
+
+def _body_shapes(body: Subgraph, given: Sequence[Shape]) -> list[list[Shape]]:
+    """Return the shapes of all of a body's nodes, from those of its variables."""
+    order = variables_in_order(body.nodes, body.heads)
+    if len(order) != len(given):
+        raise ModelFileError(f"a body of it has {len(order)} variables, not {len(given)}")
+    of_variable = dict(zip(order, given, strict=True))
+    shapes: list[list[Shape]] = []
+    for index, node in enumerate(body.nodes):
+        if node.is_variable:
+            shapes.append([of_variable[index]] if index in of_variable else [])
+            continue
+        if node.op in _NOT_INSIDE:
+            raise ModelFileError(f"{node.op} ({node.name!r}) cannot be inside a loop or branch")
+        outputs, slots = _infer_node(node, body.nodes, shapes)
+        for place, slot in slots:
+            if slot.auxiliary or shapes[place] != [slot.shape]:
+                fault = "keeps statistics" if slot.auxiliary else f"needs the shape {slot.shape}"
+                raise ModelFileError(
+                    f"{node.op} ({node.name!r}), inside a loop or branch, has the parameter "
+                    f"{body.nodes[place].name!r}, which {fault}"
+                )
+        shapes.append(outputs)
+    return shapes
+
+
+def _infer_body(body: Subgraph, given: Sequence[Shape]) -> list[Shape]:
+    shapes = _body_shapes(body, given)
+    return [shapes[node][output] for node, output in body.heads]
+
+
 def _infer_node(
     node: Node, nodes: Sequence[Node], shapes: Sequence[list[Shape]]
 ) -> tuple[list[Shape], list[tuple[int, Slot]]]:
     """Return an operation's output shapes, and the slot of each variable that is its parameter."""
-    if node.op not in OPERATORS:
+    if node.op not in OPERATORS and node.op not in CONTROL:
         raise ModelFileError(
             f"layer {node.name!r} uses the operator {node.op!r}, whose shapes diglot does not know"
         )
@@ -222,6 +285,8 @@ def _infer_node(
             fault = "has no known shape" if nodes[i].is_variable else f"has no output {o}"
             raise ModelFileError(f"layer {node.name!r} takes {nodes[i].name!r}, which {fault}")
     data = [shapes[i][o] for i, o in node.inputs[:count]]
+    if node.op in CONTROL:
+        return apply_control(node, data), []
     outputs, slots = apply_operator(node.op, node.name, node.attrs, data)
     taken = node.inputs[count:]
     if len(taken) != len(slots):
@@ -233,8 +298,30 @@ def _infer_node(
 
 
 def _data_inputs(node: Node) -> int:
-    count = OPERATORS[node.op].data_inputs
+    count = None if node.op in CONTROL else OPERATORS[node.op].data_inputs
     return len(node.inputs) if count is None else count
+
+
+def _multiply_adds(nodes: Sequence[Node], index: int, shapes: Sequence[Sequence[Shape]]) -> int:
+    """Return a layer's multiply-adds for a batch; at most, for loops and branches."""
+    node = nodes[index]
+    data = [shapes[i][o] for i, o in node.inputs[: _data_inputs(node)]]
+    attrs = Attrs(node.attrs)
+    if node.op not in CONTROL:
+        output = shapes[index][0]
+        # The first axis need not be the batch: heads or captions may be in it, too.
+        return OPERATORS[node.op].macs(attrs, data, output) * (output[0] if output else 1)
+    rule = CONTROL[node.op][1]
+    inside: list[int] = []
+
+    def counted(body: Subgraph, given: Sequence[Shape]) -> list[Shape]:
+        found = _body_shapes(body, given)
+        operations = [i for i, inner in enumerate(body.nodes) if not inner.is_variable]
+        inside.append(sum(_multiply_adds(body.nodes, i, found) for i in operations))
+        return [found[i][o] for i, o in body.heads]
+
+    rule(attrs, data, [partial(counted, body) for body in node.subgraphs])
+    return most_steps(node.op, attrs, data) * sum(inside)
 
 
 @dataclass(frozen=True, eq=False)
@@ -389,21 +476,16 @@ class Graph:
         for index, node in enumerate(self.nodes):
             if node.is_variable:
                 continue
-            rule, count = OPERATORS[node.op], _data_inputs(node)
-            data = [shapes[i][o] for i, o in node.inputs[:count]]
             mine = [self.nodes[i].name for i, _ in node.inputs if self.nodes[i].name in parameters]
-            output = shapes[index][0]
-            macs = rule.macs(Attrs(node.attrs), data, output)
             rows.append(
                 {
                     "layer": node.name,
                     "operator": node.op,
-                    "output": output[1:],
+                    "output": shapes[index][0][1:],
                     "parameters": sum(
                         parameters[n].size for n in mine if not parameters[n].auxiliary
                     ),
-                    # The first axis need not be the batch: heads or captions may be in it, too.
-                    "multiply_adds": macs * (output[0] if output else 1) // BATCH,
+                    "multiply_adds": _multiply_adds(self.nodes, index, shapes) // BATCH,
                 }
             )
         return rows
@@ -668,23 +750,8 @@ class Graph:
 
     def to_json(self) -> str:
         """Return the graph in MXNet's JSON format, which ``mx.sym.load_json`` reads."""
-        nodes = [
-            {
-                "op": n.op,
-                "name": n.name,
-                **({"attrs": dict(n.attrs)} if n.attrs else {}),
-                "inputs": [[i, o, 0] for i, o in n.inputs],
-            }
-            for n in self.nodes
-        ]
-        variables = [i for i, n in enumerate(self.nodes) if n.is_variable]
-        body = {
-            "nodes": nodes,
-            "arg_nodes": variables,
-            "node_row_ptr": list(range(len(nodes) + 1)),
-            "heads": [[i, o, 0] for i, o in self.heads],
-            "attrs": {"mxnet_version": ["int", _MXNET_VERSION]},
-        }
+        body = _written(self.nodes, self.heads)
+        body["attrs"] = {"mxnet_version": ["int", _MXNET_VERSION]}
         return json.dumps(body, separators=(",", ":"))
 
     def to_dict(self) -> dict[str, Any]:
@@ -747,6 +814,30 @@ class Graph:
         return graph
 
 
+def _written(nodes: Sequence[Node], heads: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    """Return a graph, or the body of a loop or branch, as MXNet's JSON has it."""
+    written = [
+        {
+            "op": n.op,
+            "name": n.name,
+            **({"attrs": dict(n.attrs)} if n.attrs else {}),
+            "inputs": [[i, o, 0] for i, o in n.inputs],
+            **(
+                {"subgraphs": [_written(b.nodes, b.heads) for b in n.subgraphs]}
+                if n.subgraphs
+                else {}
+            ),
+        }
+        for n in nodes
+    ]
+    return {
+        "nodes": written,
+        "arg_nodes": [i for i, n in enumerate(nodes) if n.is_variable],
+        "node_row_ptr": list(range(len(nodes) + 1)),
+        "heads": [[i, o, 0] for i, o in heads],
+    }
+
+
 def _read_shapes(given: Any) -> dict[str, Shape] | None:
     """Read the shapes of inputs beside ``data``."""
     if given is None:
@@ -806,18 +897,11 @@ def read_symbol(text: str) -> tuple[tuple[Node, ...], tuple[tuple[int, int], ...
     ((0, 0),)
     """
     try:
-        body = json.loads(text)
-        raw = body["nodes"]
-        if not isinstance(raw, list) or not 0 < len(raw) <= _MOST_NODES:
-            raise ModelFileError("a graph needs a list of nodes")
-        nodes = tuple(_read_node(index, entry) for index, entry in enumerate(raw))
-        heads = tuple(_pair(h, len(nodes)) for h in body["heads"])
+        nodes, heads = _read_nodes(json.loads(text))
     except ModelFileError:
         raise
     except (ValueError, LookupError, TypeError, RecursionError, AttributeError) as error:
         raise ModelFileError(f"not a graph in MXNet's JSON format: {error!r}") from error
-    if not heads:
-        raise ModelFileError("the graph has no output")
     seen: set[str] = set()
     for node in nodes:
         if node.name in seen:
@@ -826,7 +910,22 @@ def read_symbol(text: str) -> tuple[tuple[Node, ...], tuple[tuple[int, int], ...
     return nodes, heads
 
 
-def _read_node(index: int, entry: Mapping[str, Any]) -> Node:
+def _read_nodes(
+    body: Mapping[str, Any], depth: int = 0
+) -> tuple[tuple[Node, ...], tuple[tuple[int, int], ...]]:
+    raw = body["nodes"]
+    if not isinstance(raw, list) or not 0 < len(raw) <= _MOST_NODES:
+        raise ModelFileError("a graph needs a list of nodes")
+    if depth > _DEEPEST:
+        raise ModelFileError(f"loops and branches lie in more than {_DEEPEST} others")
+    nodes = tuple(_read_node(index, entry, depth) for index, entry in enumerate(raw))
+    heads = tuple(_pair(h, len(nodes)) for h in body["heads"])
+    if not heads:
+        raise ModelFileError("the graph has no output")
+    return nodes, heads
+
+
+def _read_node(index: int, entry: Mapping[str, Any], depth: int) -> Node:
     attrs: dict[str, str] = {}
     for key in ("attr", "param", "attrs"):
         attrs.update(entry.get(key) or {})
@@ -838,7 +937,13 @@ def _read_node(index: int, entry: Mapping[str, Any]) -> Node:
     inputs = tuple(_pair(i, index) for i in entry["inputs"])
     if op == "null" and inputs:
         raise ModelFileError(f"the variable {name!r} has inputs")
-    return Node(op, name, attrs, inputs)
+    bodies = entry.get("subgraphs") or []
+    if bool(bodies) != (op in CONTROL) or not isinstance(bodies, list):
+        raise ModelFileError(
+            f"layer {name!r} ({op}) has bodies that do not belong to it, or lacks them"
+        )
+    read = tuple(Subgraph(*_read_nodes(body, depth + 1)) for body in bodies)
+    return Node(op, name, attrs, inputs, read)
 
 
 def _pair(entry: Sequence[int], below: int) -> tuple[int, int]:

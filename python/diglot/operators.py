@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from diglot.errors import ModelFileError
+from diglot.own_operators import OP_TYPE, own_operator
 
 Shape = tuple[int, ...]
 
@@ -657,6 +658,24 @@ def _batch_dot(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
     return [(*a[:-1], b[-1])]
 
 
+# ---- operators of one's own
+
+
+def _own(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
+    if attrs.get("op_type") != OP_TYPE:
+        raise ModelFileError(
+            f"it is the operator {attrs.get('op_type')!r} of somebody's Python code, which a file "
+            "does not hold: write it anew by diglot.register_operator()"
+        )
+    operator, count = own_operator(attrs.get("operator")), attrs.whole("inputs", 1)
+    if len(inputs) != count:
+        raise ModelFileError(f"it takes {count} inputs, the file has {len(inputs)}")
+    shape = operator.shape(*(x[1:] for x in inputs))
+    if not isinstance(shape, (tuple, list)) or not all(_is_whole(side) for side in shape):
+        raise ModelFileError(f"its shape function returned {shape!r}, which is no tuple of sides")
+    return [(inputs[0][0], *shape)]
+
+
 # ---- recurrence
 
 _GATES = {"rnn_relu": 1, "rnn_tanh": 1, "gru": 3, "lstm": 4}
@@ -764,6 +783,7 @@ OPERATORS: dict[str, Operator] = {
     "dot": _rule(_dot, macs=_dot_macs),
     "batch_dot": _rule(_batch_dot, macs=_dot_macs),
     "RNN": _rule(_rnn, macs=_rnn_macs),
+    "Custom": _rule(_own),
     # shapes
     **_all("Flatten flatten", _rule(_flatten)),
     **_all("Reshape reshape", _rule(_reshape)),

@@ -21,6 +21,8 @@ from sklearn.utils.validation import check_is_fitted
 from diglot.errors import ImageError, InputError, MissingPackageError
 from diglot.graph import InputSpec
 from diglot.images import as_images, decode, prepare_file, read_header, walk_images
+from diglot.images.decode import file_size
+from diglot.images.folders import is_packed, list_packed
 from diglot.images.memory import usable_cores
 from diglot.progress import Reporter, Silent, reporter
 
@@ -70,8 +72,9 @@ def predict_files(
     model : fitted estimator
         Such as an `ImageClassifier`; any that `diglot.load` returns.
     X : path, list of paths, Series or DataFrame
-        A folder, whose images count wherever they lie below it; or files, in a data frame those
-        of column ``image`` (or its only one), with the covariates beside them.
+        A folder, whose images count wherever they lie below it, or a packed file (see
+        `read_images`); or files, in a data frame those of column ``image`` (or its only one), with
+        the covariates beside them.
     output : path, optional
         A ``.csv`` or ``.parquet`` file to write the table to, instead of returning it. It is
         there once it is whole, and replaces an earlier one. Parquet needs pyarrow.
@@ -152,6 +155,8 @@ def _files(X: Any) -> tuple[Any, list[str]]:
     """Return what holds the rows, and the name of each row's file."""
     if isinstance(X, (str, os.PathLike)) and os.path.isdir(os.path.expanduser(os.fsdecode(X))):
         X = walk_images(X)
+    elif is_packed(X):
+        X = [path for path, _ in list_packed(X)]
     images = as_images(X, allow_empty=True)
     if len(images) and not images.is_files:
         raise InputError(
@@ -249,12 +254,12 @@ def _fault(spec: Any, path: str) -> tuple[str, str] | None:
 
 
 def _place_fault(path: str) -> str | None:
-    place = os.path.expanduser(path) if path.startswith("~") else path
-    if os.path.isdir(place):
+    if os.path.isdir(os.path.expanduser(path) if path.startswith("~") else path):
         return "folder"
-    if not os.path.exists(place):
+    size = file_size(path)
+    if size is None:
         return "missing"
-    return "empty" if os.path.getsize(place) == 0 else None
+    return "empty" if size == 0 else None
 
 
 # ---- what is answered

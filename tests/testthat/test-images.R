@@ -28,6 +28,55 @@ test_that("a folder for each class becomes a table", {
   expect_identical(fingerprint(same), fingerprint(fit))
 })
 
+test_that("images packed into one file are the same images", {
+  skip_if_no_diglot()
+  skip_if_not_installed("png")
+  folder <- withr::local_tempdir()
+  for (class in c("dark", "light")) {
+    dir.create(file.path(folder, class))
+    for (i in 1:3) {
+      image <- outer(1:18, 1:14) / 400 + i / 50 + (class == "light") / 5
+      png::writePNG(image, file.path(folder, class, paste0(i, ".png")))
+    }
+  }
+  target <- withr::local_tempfile(fileext = ".rec")
+  files <- read_images(folder)
+  packed <- read_images(folder, cache = target)
+  expect_identical(packed$image, sub(folder, target, files$image, fixed = TRUE))
+  expect_identical(packed$label, files$label)
+  expect_identical(read_images(target), packed)
+  rows <- withr::local_tempfile(fileext = ".csv")
+  write.csv(packed, rows, row.names = FALSE)
+  again <- read.csv(rows, stringsAsFactors = TRUE)
+
+  fitted <- function(data) {
+    image_classifier(label ~ image, data, network = "mlp", size = 9, epochs = 1, seed = 1)
+  }
+  fit <- fitted(files)
+  expect_identical(fingerprint(fitted(packed)), fingerprint(fit))
+  expect_identical(fingerprint(fitted(again)), fingerprint(fit))
+  for (size in list(9, c(9, 9), network("mlp", size = 9))) {
+    small <- read_images(folder, cache = target, cache_size = size)
+    expect_identical(fingerprint(fitted(small)), fingerprint(fit))
+  }
+  want <- predict(fit, files, type = "prob")
+  expect_identical(predict(fit, packed, type = "prob"), want)
+  found <- predict_files(fit, target)
+  expect_identical(found$file, packed$image)
+  expect_identical(found$.pred_dark, want$.pred_dark)
+
+  unlink(file.path(folder, "dark", "2.png"))
+  expect_identical(nrow(read_images(folder, cache = target)), 5L)
+  expect_error(predict(fit, packed), "dark/2.png", class = "diglot_error_image")
+  expect_error(read_images(folder, cache = "photos.zip"), "\\.rec", class = "diglot_error_input")
+  expect_error(read_images(folder, cache = 3), "path", class = "diglot_error_input")
+  expect_error(read_images(folder, cache_size = 8), "cache=", class = "diglot_error_input")
+  expect_error(
+    read_images(folder, cache = target, cache_size = "8"), "cache_size",
+    class = "diglot_error_input"
+  )
+})
+
 test_that("an empty or missing folder is refused", {
   skip_if_no_diglot()
   folder <- withr::local_tempdir()

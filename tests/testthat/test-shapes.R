@@ -100,7 +100,7 @@ test_that("no images make an empty table", {
 test_that("arguments that do not fit are named", {
   skip_if_no_diglot()
   expect_error(shapes(-1), "n must", class = "diglot_error_input")
-  expect_error(shapes(1.5), "n must", class = "diglot_error_input")
+  expect_error(shapes(1.5), "n. must", class = "diglot_error_input")
   expect_error(shapes("a"), "`n`", class = "diglot_error_input")
   expect_error(shapes(NA), "`n`", class = "diglot_error_input")
   expect_error(shapes(1:2), "`n`", class = "diglot_error_input")

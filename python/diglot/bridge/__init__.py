@@ -6,6 +6,16 @@ as bytes. R checks its arguments before it calls (R/convert.R); rows count from 
 """
 
 from diglot.bridge.baseline import fit_hog, hog_defaults, hog_summary
+from diglot.bridge.boltzmann import (
+    deep_network,
+    fit_machine,
+    machine_defaults,
+    machine_filters,
+    machine_hidden,
+    machine_reconstructions,
+    machine_samples,
+    machine_scores,
+)
 from diglot.bridge.captioner import (
     all_captions,
     caption,
@@ -26,7 +36,12 @@ from diglot.bridge.data import (
     shapes,
 )
 from diglot.bridge.explanation import explain, nearest_images, worst_errors
-from diglot.bridge.frameworks import compare_frameworks, read_frameworks
+from diglot.bridge.frameworks import (
+    compare_frameworks,
+    read_frameworks,
+    summarise_frameworks,
+    write_frameworks,
+)
 from diglot.bridge.models import describe, load, revive, summary
 from diglot.bridge.predictor import (
     coefficients,
@@ -65,6 +80,7 @@ __all__ = [
     "conformalize",
     "coverage",
     "cross_validate",
+    "deep_network",
     "defaults",
     "describe",
     "devices",
@@ -78,11 +94,18 @@ __all__ = [
     "fit",
     "fit_captioner",
     "fit_hog",
+    "fit_machine",
     "has_engine",
     "hog_defaults",
     "hog_summary",
     "learning_curve",
     "load",
+    "machine_defaults",
+    "machine_filters",
+    "machine_hidden",
+    "machine_reconstructions",
+    "machine_samples",
+    "machine_scores",
     "nearest_images",
     "network",
     "networks",
@@ -105,8 +128,10 @@ __all__ = [
     "shapes",
     "summarise_curve",
     "summarise_folds",
+    "summarise_frameworks",
     "summary",
     "tune_thresholds",
     "update",
     "worst_errors",
+    "write_frameworks",
 ]

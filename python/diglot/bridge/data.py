@@ -16,9 +16,18 @@ _NUMBERS = ("x", "y", "radius")  # of the record of a drawing
 
 
 @answered
-def read_images(folder: str) -> dict[str, Any]:
+def read_images(
+    folder: str, cache: str | None = None, cache_size: Any = None, progress: Any = False
+) -> dict[str, Any]:
     """Return the files below a folder, with the folders' names as labels."""
-    return plain.table(diglot.read_images(folder))
+    size = received.built(cache_size) if isinstance(cache_size, Mapping) else cache_size
+    found = diglot.read_images(
+        folder,
+        cache=cache,
+        cache_size=received.whole(size),
+        verbose=received.listener(progress),
+    )
+    return plain.table(found)
 
 
 @answered

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
+
 import diglot
 from diglot.bridge import plain, received
 from diglot.bridge.answers import answered
 
 _COUNTS = ("epochs", "rounds", "seed")
 _ABOUT = ("task", "device", "epochs", "rounds", "threads", "date")
+_TABLES = ("table", "epoch_times", "losses")
 
 
 @answered
@@ -53,6 +56,18 @@ def read_frameworks(path: str) -> dict[str, Any]:
     return _as_data(FrameworkComparison.read_csv(path))
 
 
+@answered
+def summarise_frameworks(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Compare frameworks measure by measure; ``given`` is as `compare_frameworks` answers."""
+    return plain.table(_from_r(given).summary())
+
+
+@answered
+def write_frameworks(given: Mapping[str, Any], path: str) -> list[str]:
+    """Write a comparison as CSV; return the paths of the files."""
+    return [str(place) for place in _from_r(given).to_csv(path)]
+
+
 def _several(names: Any) -> list[Any]:
     """Return a list: R sends one name as a text."""
     return [names] if isinstance(names, str) else list(names)
@@ -74,3 +89,21 @@ def _for_r(table: Any) -> Any:
     """Return the table with missing numbers as R sends them on: NaN, which a count cannot hold."""
     numbers = {name: "float64" for name in ("rank", "n", "lines", "agrees")}
     return table.astype(numbers)
+
+
+def _from_r(given: Mapping[str, Any]) -> Any:
+    """Return a comparison that R kept: tables are columns by name, all numbers doubles."""
+    from diglot.comparison.result import FrameworkComparison, typed
+
+    tables = {name: pd.DataFrame(dict(given[name])) for name in _TABLES}
+    for name, column in (("epoch_times", "round"), ("epoch_times", "epoch"), ("losses", "step")):
+        tables[name][column] = tables[name][column].astype("int64")
+    about = {name: received.whole(given[name]) for name in _ABOUT}
+    return FrameworkComparison(
+        table=typed(tables["table"]),
+        epoch_times=tables["epoch_times"],
+        losses=tables["losses"],
+        machine={name: received.whole(value) for name, value in dict(given["machine"]).items()},
+        seed=received.whole(given["seed"]),
+        **about,
+    )

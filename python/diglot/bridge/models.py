@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import diglot
-from diglot.bridge import baseline, captioner, fitted, predictor
+from diglot.bridge import baseline, boltzmann, captioner, fitted, predictor
 from diglot.bridge.answers import answered
 from diglot.graph import Graph
 
@@ -13,6 +13,8 @@ from diglot.graph import Graph
 def _description(model: Any) -> dict[str, Any]:
     if isinstance(model, diglot.HogClassifier):
         return baseline.description(model)
+    if isinstance(model, (diglot.RBM, diglot.DBN)):
+        return boltzmann.description(model)
     kind = captioner if isinstance(model, diglot.ImageCaptioner) else predictor
     return kind.description(model)
 

@@ -230,6 +230,9 @@ def devices() -> list[dict[str, object]]:
     return rows
 
 
+# What functions of the user's raised within MXNet, which would print it and go on.
+failures: list[BaseException] = []
+
 _MEMORY_WORDS = ("out of memory", "bad_alloc", "failed to allocate", "memory allocation")
 
 
@@ -240,7 +243,9 @@ def errors_translated(batch: int) -> Iterator[None]:
     try:
         with same_arrays(mx):
             yield
+        _raise_failure()
     except (mx.base.MXNetError, MemoryError) as error:
+        _raise_failure()
         text = str(error)
         if isinstance(error, MemoryError) or any(w in text.lower() for w in _MEMORY_WORDS):
             raise OutOfMemoryError(
@@ -249,3 +254,10 @@ def errors_translated(batch: int) -> Iterator[None]:
             ) from error
         last = [line for line in text.strip().splitlines() if line.strip()] or ["unknown error"]
         raise DeviceError(f"MXNet failed: {last[-1].strip()}") from error
+
+
+def _raise_failure() -> None:
+    if failures:
+        first = failures[0]
+        failures.clear()
+        raise first

@@ -12,6 +12,7 @@ import numpy as np
 
 from diglot.engine import Device, Optimiser, Weigh
 from diglot.engine.mxnet import errors_translated, load
+from diglot.engine.mxnet_operators import has_own, make_known
 from diglot.engine.mxnet_optimisers import Updater
 from diglot.engine.mxnet_versions import fuse, make_parameters, read_graph, same_arrays, shared
 from diglot.engine.shortcuts import pooled_first
@@ -83,6 +84,8 @@ def fuses_soundly(graph: Graph) -> bool:
     It takes a dense layer and the activation behind it as one, and computes wrong numbers where
     something else takes the dense layer's output, too, and both meet again (1.9.1).
     """
+    if has_own(graph) or any(node.subgraphs for node in graph.nodes):
+        return False  # what it would gain there is not known to be right
     taken = Counter(start for node in graph.nodes for start, _ in node.inputs)
     return not any(
         graph.nodes[start].op == "FullyConnected" and taken[start] > 1
@@ -103,6 +106,7 @@ class MXNetExecutor:
         self._context = getattr(self._mx, device.kind)(device.index)
         self._parameters = graph.parameters
         self._graph = graph
+        self._decides = any(node.subgraphs for node in graph.nodes)
         self._score: Any = None  # made when it is first asked for
         self._differentiable: Any = None  # likewise
         self._train: dict[tuple[Any, ...], Any] = {}  # by the shapes of what goes in
@@ -130,6 +134,8 @@ class MXNetExecutor:
         return made
 
     def _block(self, graph: Graph, *, fused: bool = False) -> tuple[list[str], Any]:
+        if has_own(graph):
+            make_known()
         symbol = read_graph(self._mx, graph)
         if fused:
             # Convolutions take normalisation, activation and sums along: up to three times as
@@ -142,7 +148,9 @@ class MXNetExecutor:
             warnings.simplefilter("ignore")
             parameters = shared(self._mx, symbol, self._arrays)
             block = self._mx.gluon.SymbolBlock(symbol, inputs, params=parameters)
-        block.hybridize(static_alloc=True, static_shape=True)
+        # MXNet loses what a loop did in its steps where it plans memory ahead.
+        planned = not any(node.subgraphs for node in graph.nodes)
+        block.hybridize(static_alloc=planned, static_shape=planned)
         return names, block
 
     def _array(self, values: np.ndarray) -> Any:
@@ -272,9 +280,10 @@ class MXNetExecutor:
     def _padded(self, name: str, values: np.ndarray) -> Any:
         """Fill small batches up: an image's answer shall not depend on its company.
 
-        Below 16 rows the CPU's matrix products take other paths, which round differently.
+        Below 16 rows the CPU's matrix products take other paths, which round differently. Where a
+        loop or branch decides by the whole batch, rows that nobody gave must not take part.
         """
-        if len(values) < STEADY_ROWS:
+        if len(values) < STEADY_ROWS and not self._decides:
             filled = np.zeros((STEADY_ROWS, *values.shape[1:]), np.float32)
             filled[: len(values)] = values
             values = filled

@@ -6,6 +6,7 @@ an ``ImageError`` that names it.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import stat
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from diglot.errors import DiglotError, ImageError
+from diglot.images.packed import find_packed
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -111,7 +113,28 @@ def read_header(path: str) -> Header:
     ...     read_header(path)
     Header(height=3, width=4, channels=3, dtype='uint8')
     """
-    return _guarded(path, _tiff_header, _pillow_header)
+    place = _place(path)
+    packed = find_packed(place)
+    known = None if packed is None else packed[0].header(packed[1])
+    return _guarded(path, _tiff_header, _pillow_header) if known is None else Header(*known)
+
+
+def file_size(path: str) -> int | None:
+    """Return an image file's bytes, also where it is packed; None if there is no such file.
+
+    Examples
+    --------
+    >>> file_size("gone.png") is None
+    True
+    """
+    place = _place(path)
+    packed = find_packed(place)
+    if packed is not None:
+        return packed[0].size(packed[1])
+    try:
+        return os.stat(place).st_size
+    except (OSError, ValueError):
+        return None
 
 
 def decode(path: str) -> np.ndarray:
@@ -271,21 +294,11 @@ def _guarded(path: str, tiff: Any, other: Any) -> Any:
         raise ImageError(
             f"'{path}' is a web address; download the image and give the file's path instead."
         )
-    place = os.path.expanduser(path) if path.startswith("~") else path
     try:
-        # A pipe or a device could block for ever once it is opened, so look first.
-        mode = os.stat(place).st_mode
-        if stat.S_ISDIR(mode):
-            raise ImageError(
-                f"'{path}' is a folder, not an image; read_images() lists the images in a folder."
-            )
-        if not stat.S_ISREG(mode):
-            raise ImageError(f"'{path}' is not a regular file, so it cannot be read as an image.")
-        with open(place, "rb") as file:
+        with _opened(path) as file:
             kind = _kind(file.read(16))
             if kind is None:
-                empty = os.fstat(file.fileno()).st_size == 0
-                what = "is empty (0 bytes)" if empty else f"is not a {READABLE} image"
+                what = f"is not a {READABLE} image" if _size(file) else "is empty (0 bytes)"
                 raise ImageError(f"'{path}' {what}; remove it from the data or replace it.")
             file.seek(0)
             return tiff(file, path) if kind == "TIFF" else other(file, path, kind)
@@ -309,6 +322,30 @@ def _guarded(path: str, tiff: Any, other: Any) -> Any:
             f"'{path}' cannot be read, it is damaged or cut short ({_reason(error)}); "
             "replace the file or remove it from the data."
         ) from error
+
+
+def _opened(path: str) -> BinaryIO:
+    place = _place(path)
+    packed = find_packed(place)
+    if packed is not None:
+        return io.BytesIO(packed[0].read(packed[1]))
+    # A pipe or a device could block for ever once it is opened, so look first.
+    mode = os.stat(place).st_mode
+    if stat.S_ISDIR(mode):
+        raise ImageError(
+            f"'{path}' is a folder, not an image; read_images() lists the images in a folder."
+        )
+    if not stat.S_ISREG(mode):
+        raise ImageError(f"'{path}' is not a regular file, so it cannot be read as an image.")
+    return open(place, "rb")
+
+
+def _place(path: str) -> str:
+    return os.path.expanduser(path) if path.startswith("~") else path
+
+
+def _size(file: BinaryIO) -> int:
+    return file.seek(0, os.SEEK_END)
 
 
 def _here() -> str:
@@ -529,7 +566,7 @@ def _tiff_picture(file: BinaryIO, path: str) -> Picture | np.ndarray:
 
 
 def _refuse_cut(file: BinaryIO, page: Any, path: str) -> None:
-    size = os.fstat(file.fileno()).st_size
+    size = _size(file)
     for start, length in zip(page.dataoffsets, page.databytecounts, strict=False):
         if start + length > size:
             raise ImageError(

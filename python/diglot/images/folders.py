@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from diglot.errors import InputError
+from diglot.graph import InputSpec
+from diglot.images.packed import ENDING, open_packed
+from diglot.images.packing import Source, check_stored, check_target, pack
+from diglot.progress import Reporter, reporter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,29 +151,57 @@ def read_images(
     *,
     extensions: Iterable[str] | None = None,
     recursive: bool = True,
+    cache: str | os.PathLike[str] | None = None,
+    cache_size: Any = None,
+    verbose: Any = "auto",
 ) -> pd.DataFrame:
     """Read a folder of images into a table; the pixels are read when they are needed.
 
     Parameters
     ----------
     folder : path
-        Holds one sub-folder for each class, or images without labels.
+        Holds one sub-folder for each class, or images without labels. Also a packed file that was
+        made earlier, for use without the folder.
     extensions : iterable of str, optional
         Which file names count, such as ``["png", "jpg"]``; by default all that diglot reads.
     recursive : bool
         Whether folders below the class folders count too.
+    cache : path, optional
+        A file such as ``"photos.rec"``, into which all images are packed, and again when a file's
+        size or time of change, or the list of files, is another. MXNet's RecordIO format, with
+        its index ``photos.idx`` and a list ``photos.jsonl``. See the notes for when it pays.
+    cache_size : int, (int, int), network or InputSpec, optional
+        Pack 8-bit pictures decoded and resized: to this height and width as a whole, as networks
+        without weights see them, or as a network takes them. By default files are packed as they
+        are.
+    verbose : {"auto", True, False} or callable
+        Progress of packing; see `diglot.progress.reporter`.
 
     Returns
     -------
     pandas.DataFrame
         Columns `image` (the path) and `label` (categorical, the name of the folder right under
-        `folder`, categories sorted). Without class folders there is no column `label`.
+        `folder`, categories sorted). Without class folders there is no column `label`. Of packed
+        images the path is such as ``"photos.rec/cat/1.png"``, and stands for the image wherever a
+        path does.
 
     Raises
     ------
     InputError
         If the folder is missing or holds no images, a class folder is empty, or images lie
-        beside class folders.
+        beside class folders; or the cache cannot be written.
+    ImageError
+        If a packed file is damaged, or a file cannot be read for packing. Images that are damaged
+        themselves are refused when they are used, packed or not.
+
+    Notes
+    -----
+    A model that is fitted to packed files is the one that is fitted to the files, to the byte.
+    With ``cache_size`` so is one whose network takes images of that size, resized that way; other
+    networks see them resized twice.
+
+    A fit decodes each image once and keeps it, so that a packed file saves time from the second
+    fit on: folds, settings to compare, a run after a run.
 
     Examples
     --------
@@ -181,9 +213,78 @@ def read_images(
     ...     read_images(folder)["label"].tolist()
     ['cat', 'dog']
     """
+    if cache is None and cache_size is not None:
+        raise InputError("cache_size is the size of packed images: give cache='photos.rec', too")
+    if is_packed(folder):
+        if cache is not None:
+            raise InputError(f"'{folder}' is a packed file already: give cache=None")
+        return _table(list_packed(folder))
+    found = find_images(folder, extensions=extensions, recursive=recursive)
+    if cache is not None:
+        target, stored = check_target(cache), check_stored(cache_size)
+        found = _packed(found, folder, target, stored, reporter(verbose))
+    return _table(found)
+
+
+def _packed(
+    found: list[tuple[str, str | None]],
+    folder: str | os.PathLike[str],
+    target: str,
+    stored: InputSpec | None,
+    listener: Reporter,
+) -> list[tuple[str, str | None]]:
+    """Pack what was found; return the same with the paths in the packed file."""
+    root = os.path.expanduser(os.fsdecode(folder))
+    names = [os.path.relpath(path, root).replace(os.sep, "/") for path, _ in found]
+    codes = {label: code for code, label in enumerate(sorted({label or "" for _, label in found}))}
+    sources = [
+        Source(path, name, codes[label or ""])
+        for (path, label), name in zip(found, names, strict=True)
+    ]
+    pack(sources, target, stored, listener)
+    return [(f"{target}/{name}", label) for name, (_, label) in zip(names, found, strict=True)]
+
+
+def is_packed(path: Any) -> bool:
+    """Return whether a path is that of a packed file.
+
+    Examples
+    --------
+    >>> is_packed("photos")
+    False
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        return False
+    place = os.path.expanduser(os.fsdecode(path))
+    return place.lower().endswith(ENDING) and os.path.isfile(place)
+
+
+def list_packed(path: str | os.PathLike[str]) -> list[tuple[str, str | None]]:
+    """List the images in a packed file, as `find_images` does those in a folder.
+
+    Parameters
+    ----------
+    path : path
+        Ends in ``.rec``.
+
+    Returns
+    -------
+    list of (path, label)
+        In the order in which they were packed.
+
+    Raises
+    ------
+    ImageError
+        If it is damaged.
+    """
+    place = os.path.expanduser(os.fsdecode(path))
+    names = list(open_packed(place).contents.entries)
+    return [(f"{place}/{name}", name.split("/")[0] if "/" in name else None) for name in names]
+
+
+def _table(found: list[tuple[str, str | None]]) -> pd.DataFrame:
     import pandas as pd
 
-    found = find_images(folder, extensions=extensions, recursive=recursive)
     paths = [path for path, _ in found]
     try:
         "".join(paths).encode()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from diglot.errors import ImageError, InputError
-from diglot.images.decode import Header, decode, from_pillow, read_header
+from diglot.images.decode import Header, decode, file_size, from_pillow, read_header
 from diglot.images.memory import available_memory, usable_cores
 from diglot.images.prepare import prepare, prepare_file
 
@@ -92,7 +92,7 @@ class ImageSet:
         """Boolean (n,): which images are files that are not there now."""
         if not self.is_files:
             return np.zeros(len(self), bool)
-        return np.array([not os.path.exists(_place(self.name(i))) for i in range(len(self))], bool)
+        return np.array([file_size(self.name(i)) is None for i in range(len(self))], bool)
 
     def whole(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Return the one array that holds all images and the rows of it that count, or None.
@@ -243,10 +243,6 @@ class _Files:
 
     def name(self, i: int) -> str:
         return self.paths[i]
-
-
-def _place(path: str) -> str:
-    return os.path.expanduser(path) if path.startswith("~") else path
 
 
 # ---------------------------------------------------------------------------------- as_images

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from diglot.builder import Builder, Tensor
 from diglot.errors import InputError
+from diglot.own_operators import OP_TYPE
 
 _ACTIVATIONS = ("relu", "relu6", "sigmoid", "softrelu", "softsign", "tanh")
 
@@ -145,6 +146,11 @@ def same_length(**settings: Sequence[int]) -> None:
     if len({len(values) for values in settings.values()}) > 1:
         told = " and ".join(f"{name} ({len(values)})" for name, values in settings.items())
         raise InputError(f"{told} must have the same number of entries, one a stage")
+
+
+def own(b: Builder, operator: str, *xs: Tensor, name: str) -> Tensor:
+    """Add an operator of your own, which `diglot.register_operator` has made known."""
+    return b.add("Custom", *xs, name=name, op_type=OP_TYPE, operator=operator, inputs=len(xs))
 
 
 def silu(b: Builder, x: Tensor, *, name: str) -> Tensor:
