@@ -1,0 +1,174 @@
+# Figures that are known: MXNet is the fastest that agrees, JAX computes something else.
+fake_frameworks <- function() {
+  names <- c("jax", "mxnet", "torch", "pytensor")
+  table <- tibble::tibble(
+    framework = names, label = c("JAX", "MXNet", "PyTorch", "PyTensor"), era = "today",
+    version = c("0.10.2", "1.9.1", "2.13", ""), python = "3.11.7", rank = c(NA, 1L, 2L, NA),
+    agrees = c(FALSE, TRUE, TRUE, NA), difference = c(0.5, 1e-6, 2e-6, NA),
+    images_per_second = c(4000, 2000, 1000, NA), images_per_second_lower = c(3900, 1900, 900, NA),
+    images_per_second_upper = c(4100, 2200, 1300, NA), first_step_seconds = c(3, 0.5, 1, NA),
+    import_seconds = c(1, 2, 3, NA), memory_mib = c(300, 200, 400, NA),
+    device_memory_mib = c(0, 0, 0, NA), accuracy = c(0.5, 0.75, 0.75, NA),
+    accuracy_lower = c(0.4, 0.7, 0.7, NA), accuracy_upper = c(0.6, 0.8, 0.8, NA),
+    n = c(256L, 256L, 256L, NA), installed_mib = c(500, 1300, 900, NA),
+    lines = c(45L, 40L, 35L, NA), settings = "OMP_NUM_THREADS=2",
+    problem = c("", "", "", "it is not installed yet, and install=False")
+  )
+  times <- expand.grid(framework = names[1:3], epoch = 1:2, round = 1:2, stringsAsFactors = FALSE)
+  times <- tibble::as_tibble(times[c("framework", "round", "epoch")])
+  times$seconds <- c(jax = 1, mxnet = 2, torch = 4)[times$framework]
+  times$images_per_second <- 5952 / times$seconds
+  losses <- tibble::tibble(
+    framework = rep(names[1:3], each = 2), step = rep(1:2, 3), loss = c(2, 3, 2, 1, 2, 1),
+    expected = rep(c(2, 1), 3)
+  )
+  tibble::new_tibble(
+    table,
+    nrow = 4L, class = "diglot_frameworks", epoch_times = times, losses = losses,
+    machine = list(
+      processor = "AMD EPYC", cores = 2L, memory_mib = 8000L, system = "Linux x86_64", gpu = ""
+    ),
+    task = "lenet-digits", device = "cpu", epochs = 2L, rounds = 2L, seed = 1L, threads = 2L,
+    date = "2026-11-24"
+  )
+}
+
+test_that("it prints the fastest first, and tells what is not ranked", {
+  text <- capture.output(print(fake_frameworks()))
+  expect_identical(
+    text[1L],
+    paste(
+      "lenet-digits, 2 epochs in 2 rounds, 2 threads: AMD EPYC, 2 cores, Linux x86_64,",
+      "2026-11-24"
+    )
+  )
+  starts <- vapply(c("MXNet", "PyTorch", "JAX"), function(name) grep(name, text)[1L], 0L)
+  expect_identical(unname(starts), 4:6)
+  expect_match(text[4L], "2,000 +1,900-2,200 +0.50 +2.00 +200 +0.750 +0.700-0.800 .*yes$")
+  expect_match(text[6L], "NO$")
+  expect_match(text, "^JAX computes something else .*5.0e-01", all = FALSE)
+  expect_match(text, "^pytensor was not measured: it is not installed", all = FALSE)
+})
+
+test_that("it is drawn as measured", {
+  skip_if_not_installed("ggplot2")
+  found <- fake_frameworks()
+  withr::local_pdf(NULL)
+  built <- ggplot2::ggplot_build(ggplot2::autoplot(found))
+  bars <- built$data[[1L]]
+  expect_equal(bars$x[bars$PANEL == 1L], c(4000, 2000, 1000))
+  expect_equal(bars$x[bars$PANEL == 3L], c(300, 200, 400))
+  expect_equal(bars$fill[bars$PANEL == 1L], c("grey70", "#0072B2", "#0072B2"))
+  lines <- built$data[[2L]]
+  expect_equal(lines$xmax[lines$PANEL == 1L], c(4100, 2200, 1300))
+  expect_silent(plot(found, type = "accuracy"))
+  accuracy <- ggplot2::ggplot_build(ggplot2::autoplot(found, type = "accuracy"))
+  # two epochs a round; the median of rounds
+  expect_equal(accuracy$data[[2L]]$x, c(2, 4, 8))
+  expect_equal(accuracy$data[[1L]]$ymin, c(0.4, 0.7, 0.7))
+  expect_error(ggplot2::autoplot(found[4L, ]), "nothing to draw", class = "diglot_error_input")
+  expect_error(ggplot2::autoplot(found, type = "pie"), "type", class = "diglot_error_input")
+})
+
+test_that("the summary ranks what agrees, measure by measure", {
+  skip_if_no_diglot()
+  table <- summary(fake_frameworks())
+  expect_named(table, c("measure", "framework", "value", "ratio", "rank"))
+  expect_setequal(table$framework, c("mxnet", "torch"))
+  installed <- table[table$measure == "installed_mib", ]
+  expect_identical(installed$framework, c("torch", "mxnet"))
+  expect_equal(installed$ratio, c(1, 1300 / 900))
+  accuracy <- table[table$measure == "accuracy", ]
+  expect_equal(accuracy$rank, c(1, 1))
+  expect_false("device_memory_mib" %in% table$measure) # none was used
+})
+
+test_that("files are read back as they were written, in both languages", {
+  skip_if_no_diglot()
+  found <- fake_frameworks()
+  folder <- withr::local_tempdir()
+  file <- file.path(folder, "found.csv")
+  written <- write_frameworks(found, file)
+  expect_identical(basename(written), c("found.csv", "found-epochs.csv", "found-losses.csv"))
+  back <- read_frameworks(file)
+  expect_s3_class(back, "diglot_frameworks")
+  expect_equal(back, found)
+  expect_identical(capture.output(print(back)), capture.output(print(found)))
+  # what R's own reader sees
+  plain <- utils::read.csv(file)
+  expect_equal(plain$images_per_second, found$images_per_second)
+  expect_identical(unique(plain$machine_processor), "AMD EPYC")
+  # Python writes the same bytes
+  python_says(c(
+    "from diglot.comparison import FrameworkComparison",
+    sprintf("found = FrameworkComparison.read_csv(r'%s')", file),
+    sprintf("found.to_csv(r'%s')", file.path(folder, "again.csv"))
+  ))
+  for (part in c("", "-epochs", "-losses")) {
+    expect_identical(
+      readLines(file.path(folder, paste0("again", part, ".csv"))),
+      readLines(file.path(folder, paste0("found", part, ".csv")))
+    )
+  }
+  expect_error(
+    read_frameworks(file.path(folder, "lost.csv")), "no file",
+    class = "diglot_error_input"
+  )
+  expect_error(write_frameworks(mtcars, file), "compare_frameworks", class = "diglot_error_input")
+  expect_error(read_frameworks(NA), "file", class = "diglot_error_input")
+})
+
+test_that("MXNet runs alone, in a Python that the user names; what is missing is told", {
+  skip_if_no_diglot()
+  withr::local_envvar(DIGLOT_CACHE = withr::local_tempdir())
+  found <- compare_frameworks(
+    c("mxnet", "jax"), "lstm",
+    epochs = 2, rounds = 1, python = c(mxnet = reticulate::py_config()$python), install = FALSE
+  )
+  expect_s3_class(found, c("diglot_frameworks", "tbl_df"))
+  expect_identical(found$framework, c("mxnet", "jax"))
+  expect_identical(found$agrees, c(TRUE, NA))
+  expect_lt(found$difference[1L], 1e-4)
+  expect_identical(found$rank, c(1L, NA))
+  expect_match(found$problem[2L], "install=False")
+  expect_identical(attr(found, "task"), "lstm-digits")
+  expect_identical(attr(found, "epochs"), 2L)
+  times <- attr(found, "epoch_times")
+  expect_equal(found$images_per_second[1L], times$images_per_second[2L]) # the first warms up
+  # a hundred steps, whose losses are the expected ones
+  losses <- attr(found, "losses")
+  expect_identical(losses$step, 1:100)
+  expect_equal(losses$loss, losses$expected, tolerance = 1e-4)
+})
+
+test_that("arguments that cannot be used are named", {
+  skip_if_no_diglot()
+  refused <- function(pattern, ...) {
+    expect_error(compare_frameworks(...), pattern, class = "diglot_error_input")
+  }
+  refused("Did you mean 'torch'", "pytorch")
+  refused("frameworks", 1)
+  refused("epochs", "mxnet", epochs = 1)
+  refused("rounds", "mxnet", rounds = 1.5)
+  refused("task", "mxnet", task = "mnist")
+  refused("era", "mxnet", era = "1998")
+  refused("device", "mxnet", device = "tpu")
+  refused("install", "mxnet", install = NA)
+  refused("`python`", "mxnet", python = "/usr/bin/python3")
+  refused("torhc", "mxnet", python = c(torhc = "python3"))
+  refused("verbose", "mxnet", verbose = "loud")
+})
+
+test_that("defaults are Python's", {
+  skip_if_no_diglot()
+  theirs <- python_says(c(
+    "import inspect, diglot",
+    "given = inspect.signature(diglot.compare_frameworks).parameters.values()",
+    "print('\\n'.join(f'{p.name}={p.default}' for p in given))"
+  ))
+  ours <- formals(compare_frameworks)
+  spelt <- vapply(ours, function(value) {
+    if (is.null(value)) "None" else if (isTRUE(value)) "True" else format(value)
+  }, "")
+  expect_identical(theirs, paste0(names(ours), "=", spelt))
+})
