@@ -427,6 +427,27 @@ def told(network: str, runs: Runs, batches: dict[str, Any]) -> str:
     return "\n".join([*lines, "", second])
 
 
+def memory_told(network: str, folder: str, images: int) -> str:
+    """Score many files in one process, and tell what memory that takes beside a few."""
+    found = in_its_own_process(MEMORY, network=network, folder=folder, images=images)
+    few = len(listed(Path(folder))[0])
+    rows = [
+        [
+            f"{network}, int8, predict_files() to CSV",
+            f"peak MiB of {few:,}",
+            f"of {images:,}",
+            "images/s",
+        ],
+        [
+            "diglot",
+            f"{found['few']:,.0f}",
+            f"{found['many']:,.0f}",
+            f"{images / found['seconds']:.1f}",
+        ],
+    ]
+    return table(rows[0], rows[1:])
+
+
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     asked.add_argument("networks", nargs="*", default=NETWORKS)
@@ -443,6 +464,9 @@ def main() -> None:
     )
     print(f"{given.rounds} rounds, medians (lowest to highest)\n{machine()}")
     for number, network in enumerate(given.networks):
+        if given.memory:
+            print(f"\n{memory_told(network, folder, given.memory)}", flush=True)
+            continue
         batches, logits = checked(candidates, network)
         own = {c.name: {"network": network, **batches.get(c.name, {})} for c in candidates}
         runs = alternate(candidates, given.rounds, own, folder=folder)

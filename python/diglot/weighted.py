@@ -171,7 +171,8 @@ def embed(
     with PreparedImages(images, graph.input, memory_limit, threads, cache=False) as ready:
         listener.start("Computing features", len(images), "image")
         try:
-            for _, data in batches(ready, rows, threads=threads):
+            here = runner.device.kind == "cpu"
+            for _, data in batches(ready, rows, threads=threads, alternate=here):
                 parts.append(_places_last(runner.forward({"data": data})))
                 done += len(data)
                 listener.step(done)

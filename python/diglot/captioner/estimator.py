@@ -543,7 +543,8 @@ class ImageCaptioner(WithPrecision, NetworkEstimator):
         with self._prepared(images, self.network_) as ready:
             listener.start("Captioning", count, "image")
             try:
-                for _, data in batches(ready, rows, threads=self.threads):
+                here = speaker.device.kind == "cpu"
+                for _, data in batches(ready, rows, threads=self.threads, alternate=here):
                     speaker.see(data)
                     told += tell(speaker, len(told), len(data))
                     listener.step(len(told))

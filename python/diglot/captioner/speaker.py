@@ -52,7 +52,7 @@ class Speaker:
         graph = graph if encoder is None else behind_encoder(graph)
         self.words = decoder.words
         self.longest: int | None = None
-        self._decoder, self._device, self._changing = decoder, device, changing
+        self._decoder, self.device, self._changing = decoder, device, changing
         self._attention = attention and decoder.heads > 0
         self._encoder, self._context = encoder, context_graph(graph, decoder)
         self._weights = dict(graph.weights)
@@ -144,7 +144,7 @@ class Speaker:
     def _open(self, graph: Graph) -> Executor:
         lined = self._lined_up()
         weights = {name: lined[name] for name in graph.parameters}
-        return open_executor(graph.with_weights(weights), self._device, changing=self._changing)
+        return open_executor(graph.with_weights(weights), self.device, changing=self._changing)
 
 
 def _room(count: int) -> int:

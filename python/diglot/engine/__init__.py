@@ -146,6 +146,8 @@ class Executor(Protocol):
 class Scorer(Protocol):
     """Answers for one graph, and does nothing else."""
 
+    device: Device
+
     def forward(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the graph's first output, in scoring mode."""
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from diglot.engine import Device
 from diglot.engine.mxnet import errors_translated, load, standard_error_closed
 from diglot.engine.mxnet_executor import STEADY_ROWS, engine_input, fuses_soundly
 from diglot.engine.mxnet_versions import calibrated, fuse, read_graph, same_arrays
@@ -143,6 +144,8 @@ class Int8Scorer:
     InputError
         If the ranges are of another network, or of one that has no layer for integers.
     """
+
+    device = Device("cpu")  # the only one that computes so
 
     def __init__(self, graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> None:
         mx, quantization, fused = load(), _quantization(), _fused(graph)

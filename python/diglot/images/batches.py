@@ -19,6 +19,7 @@ _SMALL = 1 << 17  # numbers of a batch that is copied sooner than handed between
 _WAITING = 1 << 25  # numbers of all batches that may wait
 _PART = 1 << 19  # numbers of a batch that one thread makes at a time
 _IN_CACHE = 1 << 20  # bytes of pixels that stay in a core's own cache
+_AHEAD, _ALTERNATELY = 4, 8  # batches that are made before they are asked for
 Transform = Callable[[np.ndarray, int], np.ndarray]
 
 
@@ -26,7 +27,7 @@ def batches(
     prepared: PreparedImages,
     batches_of_indices: Sequence[np.ndarray],
     transform: Transform | None = None,
-    ahead: int = 4,
+    ahead: int | None = None,
     threads: int | None = None,
     alternate: bool = False,
 ) -> Iterator[tuple[int, np.ndarray]]:
@@ -42,9 +43,9 @@ def batches(
         ``transform(batch, position)`` gets and returns a float32 batch (b, height, width,
         channels) of values before normalisation (0 to 1 for 8-bit and 16-bit images). It must
         not depend on the order of calls, which threads do not keep.
-    ahead : int
-        How many batches may wait, fewer where they are large: 128 MiB in all, but one at least;
-        0 makes each batch when it is asked for.
+    ahead : int, optional
+        How many batches may wait, by default 4, or 8 where they alternate; fewer where they are
+        large: 128 MiB in all, but one at least. 0 makes each batch when it is asked for.
     threads : int, optional
         Threads that make batches; by default all cores, at most 8.
     alternate : bool
@@ -77,6 +78,8 @@ def batches(
     1 (1, 2, 2, 1) 1.0
     """
     maker = _Maker(prepared, batches_of_indices, transform)
+    if ahead is None:
+        ahead = _ALTERNATELY if alternate else _AHEAD
     count = len(batches_of_indices)
     # Copying a small batch out of an array takes less time than handing it between threads.
     largest = max(map(len, batches_of_indices), default=0) * math.prod(prepared.shape)

@@ -10,7 +10,7 @@ import numpy as np
 
 from diglot.augment import Augment, mixup, smooth
 from diglot.builder import Builder
-from diglot.engine import Executor
+from diglot.engine import Executor, Scorer
 from diglot.estimators.feed import Feed
 from diglot.estimators.frozen import Frozen
 from diglot.graph import COVARIATES, Graph
@@ -148,7 +148,7 @@ def _blended(
 
 
 def score(
-    executor: Executor,
+    executor: Scorer,
     images: PreparedImages,
     batch: int,
     threads: int | None = None,
@@ -159,7 +159,8 @@ def score(
     count = len(images)
     rows = [np.arange(i, min(i + batch, count)) for i in range(0, count, batch)]
     parts = []
-    for position, data in batches(images, rows, threads=threads):
+    here = executor.device.kind == "cpu"
+    for position, data in batches(images, rows, threads=threads, alternate=here):
         beside = {} if covariates is None else {COVARIATES: covariates[rows[position]]}
         parts.append(executor.forward({"data": data, **beside}))
         if heard is not None:
