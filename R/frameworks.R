@@ -50,11 +50,11 @@
 #' @export
 #' @examples
 #' \dontrun{
-#' results <- compare_frameworks(c("mxnet", "torch", "jax"))
+#' compare_frameworks(c("mxnet", "torch", "jax"))
 #' }
-#' # a longer run that comes with the package
 #' @examplesIf diglot_available()
-#' file <- system.file("extdata/frameworks/lenet-today.csv", package = "diglot")
+#' # a longer run, which comes with the package
+#' file <- system.file("extdata/frameworks/lenet-then-and-now.csv", package = "diglot")
 #' results <- read_frameworks(file)
 #' results
 #' summary(results)
@@ -68,6 +68,7 @@ compare_frameworks <- function(frameworks = NULL, task = "lenet-mnist", epochs =
     check_number(get(name), name, env)
   }
   check_verbose(verbose, env)
+  check_install(install, env)
   options <- list(
     epochs = whole(epochs), rounds = whole(rounds), era = era, device = device,
     data = if (!is.null(data)) path.expand(data), python = named_pythons(python, env),
@@ -81,14 +82,23 @@ compare_frameworks <- function(frameworks = NULL, task = "lenet-mnist", epochs =
   frameworks_from(answer)
 }
 
-framework_names <- function(frameworks, call) {
-  if (is.null(frameworks)) {
+framework_names <- function(names, call, what = "frameworks", example = "mxnet") {
+  if (is.null(names)) {
     return(NULL)
   }
-  if (!is.character(frameworks) || length(frameworks) == 0L || anyNA(frameworks)) {
-    abort_diglot("`frameworks` must be names, such as \"mxnet\".", call = call)
+  if (!is.character(names) || length(names) == 0L || anyNA(names)) {
+    abort_diglot(
+      sprintf("`%s` must be names, such as %s.", what, quoted(example)),
+      call = call
+    )
   }
-  as.list(frameworks)
+  as.list(names)
+}
+
+check_install <- function(install, call) {
+  if (!rlang::is_bool(install)) {
+    abort_diglot("`install` must be TRUE or FALSE.", call = call)
+  }
 }
 
 named_pythons <- function(python, call) {
@@ -350,4 +360,111 @@ check_file_name <- function(file, call) {
   if (!rlang::is_string(file) || !nzchar(file)) {
     abort_diglot("`file` must be one path.", call = call)
   }
+}
+
+# ---- capabilities
+
+#' Try what frameworks can do
+#'
+#' Runs a small script for each framework and capability, in the idiom of that framework's users and
+#' in a process and an environment of its own. All solve the same problems, and each answer is held
+#' against one by numpy in double precision: "works" means that it was right.
+#'
+#' @inheritParams compare_frameworks
+#' @param frameworks Those of [compare_frameworks()], and `"diglot"`, which is MXNet through
+#'   diglot's own functions; by default today's five and `"diglot"`.
+#' @param capabilities `"autodiff"`, `"convolution"`, `"recurrence"` (an LSTM), `"rbm"` (a restricted
+#'   Boltzmann machine by contrastive divergence), `"custom_operator"` (a new one in Python, with its
+#'   gradient), `"loop"` and `"condition"` (inside a graph), `"pretrained"` (a file in ONNX's or
+#'   Caffe's format), `"devices"` (training on two, processors where there is no GPU), `"r"` (use
+#'   from R). By default all.
+#' @return A tibble of class `diglot_capabilities` with one row a framework and capability:
+#'   `framework`, `label`, `era`, `version`, `capability`; `status`, one of `"works"`, `"fails"`,
+#'   `"not offered"`, `"not tried"`; `lines` of the script; `detail`: the error of what fails, the
+#'   source of what is not offered, why something was not tried. It prints as a table with a column
+#'   a framework, which `summary()` returns. Its attributes are `machine` and `date`.
+#' @seealso [compare_frameworks()] for speed and memory.
+#' @export
+#' @examplesIf diglot_available()
+#' found <- check_capabilities("diglot", c("custom_operator", "pretrained"), verbose = FALSE)
+#' found
+#' # what all frameworks can do, as it comes with the package
+#' file <- system.file("extdata/frameworks/capabilities-today.csv", package = "diglot")
+#' read_capabilities(file)
+check_capabilities <- function(frameworks = NULL, capabilities = NULL, era = NULL, python = NULL,
+                               install = TRUE, verbose = "auto") {
+  env <- rlang::current_env()
+  check_verbose(verbose, env)
+  check_install(install, env)
+  options <- list(era = era, python = named_pythons(python, env), install = install)
+  answer <- call_bridge(
+    "check_capabilities", framework_names(frameworks, env),
+    framework_names(capabilities, env, "capabilities", "rbm"), options,
+    progress_function(verbose),
+    call = env
+  )
+  capabilities_from(answer)
+}
+
+capabilities_from <- function(answer) {
+  table <- table_from(answer$table)
+  table$lines <- as.integer(table$lines)
+  tibble::new_tibble(
+    table,
+    nrow = nrow(table), class = "diglot_capabilities", wide = table_from(answer$wide),
+    machine = answer$machine, date = answer$date
+  )
+}
+
+#' @rdname check_capabilities
+#' @param object A result.
+#' @param ... Not used.
+#' @export
+summary.diglot_capabilities <- function(object, ...) {
+  rlang::check_dots_empty()
+  attr(object, "wide")
+}
+
+#' @export
+print.diglot_capabilities <- function(x, ...) {
+  versions <- x[!duplicated(x$framework), ]
+  machine <- attr(x, "machine")
+  writeLines(c(
+    sprintf(
+      "%s: %s, %s, %s", paste(trimws(paste(versions$label, versions$version)), collapse = ", "),
+      machine$processor, machine$system, attr(x, "date")
+    ),
+    ""
+  ))
+  print(as.data.frame(attr(x, "wide")), row.names = FALSE, right = FALSE)
+  told <- plain_rows(x, x$detail != "")
+  if (nrow(told) > 0L) {
+    remarks <- sprintf("%s, %s: %s: %s", told$label, told$capability, told$status, told$detail)
+    writeLines(c("", remarks))
+  }
+  invisible(x)
+}
+
+#' @rdname check_capabilities
+#' @param x A result.
+#' @param file A CSV file, the same in Python (`FrameworkCapabilities.to_csv()`, `.read_csv()`).
+#' @return `write_capabilities()`: the path, invisibly. `read_capabilities()`: a tibble as from
+#'   `check_capabilities()`.
+#' @export
+write_capabilities <- function(x, file) {
+  env <- rlang::current_env()
+  if (!inherits(x, "diglot_capabilities")) {
+    abort_diglot("`x` must be a result of check_capabilities().", call = env)
+  }
+  check_file_name(file, env)
+  given <- list(table = columns_payload(x), machine = attr(x, "machine"), date = attr(x, "date"))
+  invisible(text_from(call_bridge("write_capabilities", given, path.expand(file), call = env)))
+}
+
+#' @rdname check_capabilities
+#' @export
+read_capabilities <- function(file) {
+  env <- rlang::current_env()
+  check_file_name(file, env)
+  capabilities_from(call_bridge("read_capabilities", path.expand(file), call = env))
 }

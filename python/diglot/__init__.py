@@ -36,6 +36,7 @@ _MODULES = {
     "dbn": "boltzmann",
     "cross_validate": "resampling",
     "learning_curve": "resampling",
+    "check_capabilities": "comparison",
     "compare_frameworks": "comparison",
     "compare_models": "evaluation",
     "reliability": "evaluation",
@@ -75,7 +76,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
     from diglot.captioner import ImageCaptioner
     from diglot.captions import read_captions
     from diglot.classifier import ImageClassifier
-    from diglot.comparison import compare_frameworks
+    from diglot.comparison import check_capabilities, compare_frameworks
     from diglot.datasets import check_shapes, shapes
     from diglot.errors import (
         DeviceError,
@@ -124,6 +125,7 @@ __all__ = [
     "RBM",
     "RError",
     "__version__",
+    "check_capabilities",
     "check_operator",
     "check_setup",
     "check_shapes",

@@ -16,7 +16,7 @@ fake_frameworks <- function() {
   )
   times <- expand.grid(framework = names[1:3], epoch = 1:2, round = 1:2, stringsAsFactors = FALSE)
   times <- tibble::as_tibble(times[c("framework", "round", "epoch")])
-  times$seconds <- c(jax = 1, mxnet = 2, torch = 4)[times$framework]
+  times$seconds <- unname(c(jax = 1, mxnet = 2, torch = 4)[times$framework])
   times$images_per_second <- 5952 / times$seconds
   losses <- tibble::tibble(
     framework = rep(names[1:3], each = 2), step = rep(1:2, 3), loss = c(2, 3, 2, 1, 2, 1),
@@ -34,6 +34,7 @@ fake_frameworks <- function() {
 }
 
 test_that("it prints the fastest first, and tells what is not ranked", {
+  withr::local_options(width = 200)
   text <- capture.output(print(fake_frameworks()))
   expect_identical(
     text[1L],
@@ -167,6 +168,55 @@ test_that("defaults are Python's", {
     "print('\\n'.join(f'{p.name}={p.default}' for p in given))"
   ))
   ours <- formals(compare_frameworks)
+  spelt <- vapply(ours, function(value) {
+    if (is.null(value)) "None" else if (isTRUE(value)) "True" else format(value)
+  }, "")
+  expect_identical(theirs, paste0(names(ours), "=", spelt))
+})
+
+# ---- capabilities
+
+test_that("capabilities are tried, printed, written and read", {
+  skip_if_no_diglot()
+  withr::local_envvar(DIGLOT_CACHE = withr::local_tempdir())
+  found <- check_capabilities(c("diglot", "torch"), c("custom_operator", "pretrained"), install = FALSE)
+  expect_s3_class(found, c("diglot_capabilities", "tbl_df"))
+  expect_identical(found$framework, rep(c("diglot", "torch"), each = 2))
+  expect_identical(found$status, c("works", "works", "not tried", "not offered"))
+  expect_gt(found$lines[1L], 5L)
+  expect_identical(is.na(found$lines), c(FALSE, FALSE, TRUE, TRUE))
+  wide <- summary(found)
+  expect_named(wide, c("capability", "diglot on MXNet", "PyTorch"))
+  expect_identical(wide[["PyTorch"]], c("not tried", "not offered"))
+  text <- capture.output(print(found))
+  expect_match(text[1L], "^diglot on MXNet .*, PyTorch: ")
+  expect_match(text, "^ *new operator in Python +works \\([0-9]+\\) +not tried", all = FALSE)
+  expect_match(text, "^PyTorch, pretrained: not offered: https://", all = FALSE)
+  file <- file.path(withr::local_tempdir(), "found.csv")
+  expect_identical(write_capabilities(found, file), file)
+  expect_equal(read_capabilities(file), found)
+})
+
+test_that("capabilities that cannot be are refused by name", {
+  skip_if_no_diglot()
+  refused <- function(pattern, ...) {
+    expect_error(check_capabilities(...), pattern, class = "diglot_error_input")
+  }
+  refused("Did you mean 'custom_operator'", "diglot", "custom_operators")
+  refused("capabilities", "diglot", 1)
+  refused("python", python = 1)
+  refused("install", install = NA)
+  expect_error(write_capabilities(1, "x.csv"), "check_capabilities", class = "diglot_error_input")
+})
+
+test_that("capabilities' defaults are Python's", {
+  skip_if_no_diglot()
+  theirs <- python_says(c(
+    "import inspect, diglot",
+    "given = inspect.signature(diglot.check_capabilities).parameters.values()",
+    "print('\\n'.join(f'{p.name}={p.default}' for p in given))"
+  ))
+  ours <- formals(check_capabilities)
   spelt <- vapply(ours, function(value) {
     if (is.null(value)) "None" else if (isTRUE(value)) "True" else format(value)
   }, "")

@@ -37,9 +37,12 @@ from diglot.bridge.data import (
 )
 from diglot.bridge.explanation import explain, nearest_images, worst_errors
 from diglot.bridge.frameworks import (
+    check_capabilities,
     compare_frameworks,
+    read_capabilities,
     read_frameworks,
     summarise_frameworks,
+    write_capabilities,
     write_frameworks,
 )
 from diglot.bridge.models import describe, load, revive, summary
@@ -72,6 +75,7 @@ __all__ = [
     "calibrate",
     "caption",
     "captioner_defaults",
+    "check_capabilities",
     "check_setup",
     "check_shapes",
     "coefficients",
@@ -117,6 +121,7 @@ __all__ = [
     "predict_set",
     "predict_tags",
     "pretrained",
+    "read_capabilities",
     "read_captions",
     "read_frameworks",
     "read_idx",
@@ -133,5 +138,6 @@ __all__ = [
     "tune_thresholds",
     "update",
     "worst_errors",
+    "write_capabilities",
     "write_frameworks",
 ]

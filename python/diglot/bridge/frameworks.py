@@ -68,6 +68,44 @@ def write_frameworks(given: Mapping[str, Any], path: str) -> list[str]:
     return [str(place) for place in _from_r(given).to_csv(path)]
 
 
+@answered
+def check_capabilities(
+    frameworks: Any, capabilities: Any, options: Mapping[str, Any], progress: Any = False
+) -> dict[str, Any]:
+    """Try what frameworks can do.
+
+    Returns
+    -------
+    dict
+        ``table``, ``wide`` (its first column ``capability``), ``machine`` and ``date``.
+    """
+    given = dict(options)
+    if given.get("python") is not None:
+        given["python"] = dict(given["python"])
+    names = [None if some is None else _several(some) for some in (frameworks, capabilities)]
+    found = diglot.check_capabilities(*names, verbose=received.listener(progress), **given)
+    return _as_capabilities(found)
+
+
+@answered
+def read_capabilities(path: str) -> dict[str, Any]:
+    """Return a table that was written to CSV, as `check_capabilities` does."""
+    from diglot.comparison import FrameworkCapabilities
+
+    return _as_capabilities(FrameworkCapabilities.read_csv(path))
+
+
+@answered
+def write_capabilities(given: Mapping[str, Any], path: str) -> list[str]:
+    """Write such a table as CSV; return its path in a list."""
+    from diglot.comparison import FrameworkCapabilities
+
+    table = pd.DataFrame(dict(given["table"])).astype({"lines": "Int64"})
+    machine = {name: received.whole(value) for name, value in dict(given["machine"]).items()}
+    found = FrameworkCapabilities(table, machine=machine, date=given["date"])
+    return [str(found.to_csv(path))]
+
+
 def _several(names: Any) -> list[Any]:
     """Return a list: R sends one name as a text."""
     return [names] if isinstance(names, str) else list(names)
@@ -82,6 +120,15 @@ def _as_data(found: Any) -> dict[str, Any]:
         "machine": {name: plain.plain(value) for name, value in found.machine.items()},
         "seed": plain.count(found.seed),
         **{name: getattr(found, name) for name in _ABOUT},
+    }
+
+
+def _as_capabilities(found: Any) -> dict[str, Any]:
+    return {
+        "table": plain.table(found.table.astype({"lines": "float64"})),
+        "wide": plain.table(found.wide().rename_axis("capability").reset_index()),
+        "machine": {name: plain.plain(value) for name, value in found.machine.items()},
+        "date": found.date,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -145,7 +145,13 @@ FRAMEWORKS = {framework.name: framework for framework in _ALL}
 """All frameworks by their names."""
 
 
-def chosen_frameworks(names: Any = None, era: str | None = None) -> list[Framework]:
+def chosen_frameworks(
+    names: Any = None,
+    era: str | None = None,
+    *,
+    known: Mapping[str, Framework] = FRAMEWORKS,
+    default: Sequence[str] = TODAY,
+) -> list[Framework]:
     """Return the frameworks asked for, in their order, each once.
 
     Parameters
@@ -154,6 +160,9 @@ def chosen_frameworks(names: Any = None, era: str | None = None) -> list[Framewo
         By default those of the era.
     era : {"today", "2016", "both"}, optional
         Which of them to keep. By default all that are named, and today's where none is.
+    known : mapping of str to Framework
+    default : sequence of str
+        Today's, where none is named.
 
     Returns
     -------
@@ -174,19 +183,19 @@ def chosen_frameworks(names: Any = None, era: str | None = None) -> list[Framewo
     if era not in (None, "both", *ERAS):
         raise InputError(f"era must be 'today', '2016' or 'both', not {era!r}")
     if names is None:
-        old = tuple(name for name, each in FRAMEWORKS.items() if each.era == "2016")
-        names = {"2016": old, "both": (*TODAY, *old)}.get(era or "today", TODAY)
+        old = tuple(name for name, each in known.items() if each.era == "2016")
+        names = {"2016": old, "both": (*default, *old)}.get(era or "today", default)
     elif isinstance(names, str):
         names = [names]
     found = []
     for name in dict.fromkeys(names):
-        if name not in FRAMEWORKS:
-            near = get_close_matches(str(name), FRAMEWORKS, 1)
+        if name not in known:
+            near = get_close_matches(str(name), known, 1)
             hint = f" Did you mean '{near[0]}'?" if near else ""
-            known = ", ".join(FRAMEWORKS)
-            raise InputError(f"there is no framework {name!r}; there are {known}.{hint}")
-        if era in (None, "both", FRAMEWORKS[name].era):
-            found.append(FRAMEWORKS[name])
+            there = ", ".join(known)
+            raise InputError(f"there is no framework {name!r}; there are {there}.{hint}")
+        if era in (None, "both", known[name].era):
+            found.append(known[name])
     if not found:
         raise InputError(f"none of the frameworks is of era {era!r}; leave era out, or name others")
     return found

@@ -22,7 +22,15 @@ from diglot.comparison.frameworks import Framework
 from diglot.comparison.tasks import Handover
 from diglot.errors import DiglotError
 
-__all__ = ["RUNNERS", "Measured", "RunError", "program_lines", "run_once"]
+__all__ = [
+    "RUNNERS",
+    "Measured",
+    "RunError",
+    "program_lines",
+    "run_once",
+    "runner_settings",
+    "watched",
+]
 
 RUNNERS = Path(__file__).parent / "runners"
 MOST_SECONDS = 3600
@@ -99,12 +107,12 @@ def run_once(
         scratch.mkdir()
         file = Path(folder, "given.safetensors")
         given.write(file, threads=threads, device=device)
-        settings = _settings(framework, where, threads, scratch)
+        settings = runner_settings(framework, where, threads, scratch)
         variables = {**plain_variables(), **settings, "PYTHONDONTWRITEBYTECODE": "1"}
         # The runner finds handover.py beside the framework's own scripts.
         variables["PYTHONPATH"] = str(RUNNERS)
         command = [str(where.python), str(script), str(file), str(answer)]
-        memory, device_memory = _watched(command, variables, Path(folder, "said"), timeout, device)
+        memory, device_memory = watched(command, variables, Path(folder, "said"), timeout, device)
         told = {name: text.replace(str(scratch), "(empty)") for name, text in settings.items()}
         return _received(answer, memory, device_memory, told)
 
@@ -132,7 +140,7 @@ def program_lines(script: Path, network: str) -> int:
 # ---- the process
 
 
-def _settings(
+def runner_settings(
     framework: Framework, where: Environment, threads: int, scratch: Path
 ) -> dict[str, str]:
     """Return the variables that a runner is given beside the user's own."""
@@ -163,14 +171,22 @@ _THREADS = (
 )
 
 
-def _watched(
+def watched(
     command: Sequence[str],
     variables: Mapping[str, str],
     said: Path,
     timeout: float,
     device: str,
+    *,
+    folder: Path | None = None,
 ) -> tuple[int, int]:
-    """Run a command to its end; return the most memory of it and its children, and of the GPU."""
+    """Run a command to its end; return the most memory of it and its children, and of the GPU.
+
+    Raises
+    ------
+    RunError
+        If it fails or takes too long; the message is the last that it said.
+    """
     before = _gpu_memory() if device == "gpu" else 0
     most = most_on_gpu = 0
     with open(said, "wb") as file:
@@ -181,6 +197,7 @@ def _watched(
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 env=dict(variables),
+                cwd=folder,
                 start_new_session=True,  # compilers that it starts end with it
             )
         except OSError as error:
@@ -245,9 +262,11 @@ def _gpu_memory() -> int:
 
 
 def _last_words(said: Path, status: int) -> str:
-    """Return a failed runner's last line, which in Python is the error."""
+    """Return a failed runner's last line, which in Python is the error, in R all but the last."""
     text = said.read_bytes()[-(2**14) :].decode("utf-8", errors="replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if len(lines) > 1 and lines[-1] == "Execution halted":
+        lines.pop()
     words = lines[-1][:300] if lines else "it said nothing"
     if status < 0:
         with suppress(ValueError):

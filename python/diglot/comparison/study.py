@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -14,6 +13,7 @@ import pandas as pd
 
 from diglot.comparison.environments import Environment, environment
 from diglot.comparison.frameworks import FRAMEWORKS, Framework, chosen_frameworks
+from diglot.comparison.machine import this_machine
 from diglot.comparison.measures import RUNNERS, Measured, program_lines, run_once
 from diglot.comparison.reference import reference_losses
 from diglot.comparison.result import COLUMNS, FrameworkComparison, typed
@@ -22,11 +22,10 @@ from diglot.engine.mxnet import physical_cores
 from diglot.errors import DiglotError, InputError, InterruptedFitWarning
 from diglot.estimators.settings import flag, whole
 from diglot.evaluation import wilson
-from diglot.gpus import find_gpus
 from diglot.progress import Reporter, reporter
 from diglot.seeds import check_seed
 
-__all__ = ["TOLERANCE", "compare_frameworks", "largest_difference"]
+__all__ = ["TOLERANCE", "checked_pythons", "compare_frameworks", "largest_difference"]
 
 TOLERANCE = 1e-3
 """How much a loss may differ from the reference, relative to it."""
@@ -114,7 +113,7 @@ def compare_frameworks(
     flag("install", install)
     if device not in ("cpu", "gpu"):
         raise InputError(f"device must be 'cpu' or 'gpu', not {device!r}")
-    pythons = _pythons(python)
+    pythons = checked_pythons(python)
     given = prepare_task(task, epochs=epochs, seed=seed, data=data)
     threads = physical_cores()
     problems: dict[str, str] = {}
@@ -144,7 +143,7 @@ def compare_frameworks(
         rounds=rounds,
         seed=seed,
         threads=threads,
-        machine=_machine(),
+        machine=this_machine(),
         date=date.today().isoformat(),
     )
 
@@ -168,13 +167,16 @@ def largest_difference(losses: Sequence[float], expected: np.ndarray) -> float:
 # ---- running
 
 
-def _pythons(python: Mapping[str, Any] | None) -> dict[str, Any]:
+def checked_pythons(
+    python: Mapping[str, Any] | None, known: Mapping[str, Framework] = FRAMEWORKS
+) -> dict[str, Any]:
+    """Return Pythons by the names of frameworks, which must be known ones."""
     if python is not None and not isinstance(python, Mapping):
         raise InputError("python must map frameworks to programs, as {'torch': '/opt/bin/python'}")
     for name in python or {}:
-        if name not in FRAMEWORKS:
-            known = ", ".join(FRAMEWORKS)
-            raise InputError(f"python names {name!r}, which is no framework; there are {known}")
+        if name not in known:
+            names = ", ".join(known)
+            raise InputError(f"python names {name!r}, which is no framework; there are {names}")
     return dict(python or {})
 
 
@@ -316,30 +318,3 @@ def _losses(runs: Runs, expected: np.ndarray) -> pd.DataFrame:
         )
     ]
     return pd.DataFrame(rows, columns=["framework", "step", "loss", "expected"])
-
-
-def _machine() -> dict[str, Any]:
-    gpus = find_gpus()
-    return {
-        "processor": _processor(),
-        "cores": physical_cores(),
-        "memory_mib": _memory() // _MIB,
-        "system": f"{platform.system()} {platform.machine()}",
-        "gpu": gpus[0].name if gpus else "",
-    }
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-            names = (line.partition(":")[2].strip() for line in file if "model name" in line)
-            return next(names, "") or platform.machine()
-    except OSError:  # not Linux
-        return platform.processor() or platform.machine()
-
-
-def _memory() -> int:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return 0

@@ -5,6 +5,7 @@ from handover import Run
 run = Run("channels last")
 with run.importing():
     from keras import __version__, layers, losses, models, optimizers
+    from keras.utils.conv_utils import convert_kernel
 
 
 # ---- lenet
@@ -42,7 +43,9 @@ def lstm():
 
 # ---- all
 model = models.Sequential({"lenet": lenet, "cnn": cnn, "lstm": lstm}[run.network]())
-model.set_weights(list(run.weights.values()))
+# Theano turns filters around.
+weights = [convert_kernel(w) if w.ndim == 4 else w for w in run.weights.values()]
+model.set_weights(weights)
 model.compile(optimizers.SGD(run.rate, run.momentum), losses.sparse_categorical_crossentropy)
 
 for batches in run.epochs():
