@@ -1,0 +1,114 @@
+"""Weight updates in PyTorch: the rules, and the state's names, of ``mxnet_optimisers``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from diglot.engine import Optimiser
+from diglot.engine.torch import load
+from diglot.engine.torch_mode import Tensor
+
+torch = load()
+
+_MOMENTS = {"sgd": ("momentum",), "adam": ("mean", "variance"), "adamw": ("mean", "variance")}
+
+
+class Updater:
+    """Moves weights along their gradients, all of a kind at once.
+
+    Parameters
+    ----------
+    rule : Optimiser
+        What to do.
+    weights : mapping of str to Tensor
+        The learned arrays; they are changed in place.
+    decays : mapping of str to bool
+        Whether weight decay applies, by name.
+    factors : mapping of str to float
+        What the learning rate is multiplied by, by name.
+    """
+
+    def __init__(
+        self,
+        rule: Optimiser,
+        weights: Mapping[str, Tensor],
+        decays: Mapping[str, bool],
+        factors: Mapping[str, float],
+    ) -> None:
+        self._rule, self.weights = rule, dict(weights)
+        moments = () if rule.name == "sgd" and not rule.momentum else _MOMENTS[rule.name]
+        self._state = {
+            moment: {n: torch.zeros_like(w) for n, w in weights.items()} for moment in moments
+        }
+        # Weights of one factor and one decay are updated together: few calls for many arrays.
+        self._alike: dict[tuple[float, float], list[str]] = {}
+        for name in weights:
+            decay = rule.weight_decay if decays[name] else 0.0
+            self._alike.setdefault((factors[name], decay), []).append(name)
+        self._steps = 0
+
+    def step(self, gradients: Mapping[str, Tensor], rate: float, batch: int) -> None:
+        """Update every weight once; gradients, sums over the batch, are divided by ``batch``."""
+        self._steps += 1
+        with torch.no_grad():
+            if not self.weights:
+                return
+            scale = self._scale(list(gradients.values()), batch)
+            for (factor, decay), names in self._alike.items():
+                weights = [self.weights[n] for n in names]
+                mine = torch._foreach_mul([gradients[n] for n in names], scale)
+                state = [[kept[n] for n in names] for kept in self._state.values()]
+                update = self._sgd if self._rule.name == "sgd" else self._adam
+                update(weights, mine, state, rate * factor, decay)
+
+    def _scale(self, gradients: Sequence[Tensor], batch: int) -> float | Tensor:
+        """Return what gradients are multiplied by, so that their norm is not too large."""
+        if self._rule.clip_norm is None:
+            return 1.0 / batch
+        norms = torch.stack(torch._foreach_norm(gradients))
+        norm = torch.linalg.vector_norm(norms)
+        return (self._rule.clip_norm * batch / (norm + 1e-8)).clamp(max=1.0) / batch
+
+    def _sgd(self, weights, gradients, state, rate: float, decay: float) -> None:
+        if decay:
+            torch._foreach_add_(gradients, weights, alpha=decay)
+        if state:
+            (momentum,), mu = state, self._rule.momentum
+            torch._foreach_mul_(momentum, mu)
+            torch._foreach_add_(momentum, gradients, alpha=-rate)
+            torch._foreach_add_(weights, momentum, alpha=mu)
+        torch._foreach_add_(weights, gradients, alpha=-rate)
+
+    def _adam(self, weights, gradients, state, rate: float, decay: float) -> None:
+        rule, (means, variances) = self._rule, state
+        if decay and rule.name == "adamw":
+            torch._foreach_mul_(weights, 1.0 - rate * decay)
+        elif decay:
+            torch._foreach_add_(gradients, weights, alpha=decay)
+        torch._foreach_lerp_(means, gradients, 1.0 - rule.beta1)
+        torch._foreach_mul_(variances, rule.beta2)
+        torch._foreach_addcmul_(variances, gradients, gradients, 1.0 - rule.beta2)
+        correction = math.sqrt(1.0 - rule.beta2**self._steps)
+        roots = torch._foreach_sqrt(variances)
+        torch._foreach_add_(roots, rule.epsilon * correction)
+        size = rate * correction / (1.0 - rule.beta1**self._steps)
+        torch._foreach_addcdiv_(weights, means, roots, -size)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return the moments by ``<moment>/<parameter>``, and the counter ``steps``."""
+        arrays = {
+            f"{moment}/{name}": self._state[moment][name].cpu().numpy().copy()
+            for name in self.weights
+            for moment in self._state
+        }
+        return {"steps": np.array([self._steps], np.int64), **arrays}
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Set what :meth:`state` returned."""
+        self._steps = int(state["steps"][0])
+        for moment, kept in self._state.items():
+            for name, array in kept.items():
+                array.copy_(torch.from_numpy(np.array(state[f"{moment}/{name}"])))
