@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -29,6 +28,7 @@ __all__ = [
     "check_engine",
     "devices",
     "int8_scorer",
+    "may_have_gpu",
     "measure_ranges",
     "open_executor",
     "pick_device",
@@ -271,7 +271,7 @@ def _first_usable(engine: str) -> Device:
         usable = (i for i in range(mxnet.gpu_count()) if not mxnet.gpu_problem(i))
         for index in usable:
             return Device("gpu", index)
-    if "torch" in engines and (engine == "torch" or engines == ["torch"] or _may_have_gpu()):
+    if "torch" in engines and (engine == "torch" or engines == ["torch"] or may_have_gpu()):
         usable = (i for i in range(torch.gpu_count()) if not torch.gpu_problem(i))
         for index in usable:
             return Device("gpu", index, engine="torch")
@@ -326,8 +326,7 @@ def _candidates(engine: str) -> list[str]:
     return ["mxnet", "torch"] if engine == "auto" and torch.is_installed() else ["mxnet"]
 
 
-@cache
-def _may_have_gpu() -> bool:
+def may_have_gpu() -> bool:
     """Whether it is worth the time to ask PyTorch: NVIDIA's, AMD's and Apple's leave traces."""
     return bool(find_gpus()) or Path("/dev/kfd").exists() or sys.platform == "darwin"
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from diglot.engine import Optimiser
 from diglot.engine.torch import load
-from diglot.engine.torch_mode import Tensor
+from diglot.engine.torch_mode import Tensor, c_float
 
 torch = load()
 
@@ -76,7 +76,7 @@ class Updater:
         if decay:
             torch._foreach_add_(gradients, weights, alpha=decay)
         if state:
-            (momentum,), mu = state, self._rule.momentum
+            (momentum,), mu = state, c_float(self._rule.momentum)
             torch._foreach_mul_(momentum, mu)
             torch._foreach_add_(momentum, gradients, alpha=-rate)
             torch._foreach_add_(weights, momentum, alpha=mu)
@@ -88,9 +88,11 @@ class Updater:
             torch._foreach_mul_(weights, 1.0 - rate * decay)
         elif decay:
             torch._foreach_add_(gradients, weights, alpha=decay)
-        torch._foreach_lerp_(means, gradients, 1.0 - rule.beta1)
-        torch._foreach_mul_(variances, rule.beta2)
-        torch._foreach_addcmul_(variances, gradients, gradients, 1.0 - rule.beta2)
+        # MXNet's operator has both with 24 bits, of which 1 - beta2 has few left.
+        beta1, beta2 = c_float(rule.beta1), c_float(rule.beta2)
+        torch._foreach_lerp_(means, gradients, 1.0 - beta1)
+        torch._foreach_mul_(variances, beta2)
+        torch._foreach_addcmul_(variances, gradients, gradients, 1.0 - beta2)
         correction = math.sqrt(1.0 - rule.beta2**self._steps)
         roots = torch._foreach_sqrt(variances)
         torch._foreach_add_(roots, rule.epsilon * correction)

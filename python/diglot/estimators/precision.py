@@ -86,6 +86,15 @@ def check_precision(given: Any) -> None:
         raise InputError(f"precision must be one of {known}, not {given!r}")
 
 
+def refuse_integers(precision: str, device: Device) -> None:
+    """Refuse 8-bit integers where PyTorch was chosen to compute, before anything is computed."""
+    if precision == "int8" and device.engine == "torch" and device.kind == "cpu":
+        raise InputError(
+            'precision="int8" is MXNet\'s: with engine="torch" networks score in float32; use '
+            'precision="auto", or engine="mxnet"'
+        )
+
+
 # ---- calibration
 
 
@@ -176,7 +185,7 @@ class WithPrecision:
         """Measure what scoring with integers needs, where it may be wanted."""
         large = graph.multiply_adds >= LEAST_WORK
         wanted = self.precision == "int8" or (self.precision == "auto" and large)
-        if not wanted or device.kind != "cpu":
+        if not wanted or not device.has_integers:
             return None
         found = calibrate()
         if found is None and self.precision == "int8":
@@ -202,7 +211,7 @@ class WithPrecision:
             return None
 
         def chosen(device: Device) -> Scorer | None:
-            if device.kind != "cpu":
+            if not device.has_integers:
                 return None
             try:
                 integers = int8_scorer(graph, known.ranges)
