@@ -57,7 +57,7 @@ def by_torch(rule, start, steps, state=None):
     if state is not None:
         updater.load_state(state)
     for step in steps:
-        updater.step({n: torch.from_numpy(4 * g) for n, g in step.items()}, 0.05, 4)
+        updater.step({n: torch.from_numpy(g) for n, g in step.items()}, 0.05)
     return {n: w.numpy() for n, w in weights.items()}, updater.state()
 
 
@@ -99,7 +99,7 @@ def test_ten_steps_are_those_of_the_papers(name, clip):
     rule = Optimiser(name, weight_decay=0.1, clip_norm=clip)
     updater = Updater(rule, weights, {"a": True, "b": False}, {"a": 1.0, "b": 0.25})
     for step in steps:
-        updater.step({n: torch.from_numpy(4 * g) for n, g in step.items()}, 0.05, 4)
+        updater.step({n: torch.from_numpy(g) for n, g in step.items()}, 0.05)
     want = reference(name, start, steps, 0.05, 0.1, clip)
     for n in "ab":
         np.testing.assert_allclose(weights[n].numpy(), want[n], rtol=1e-5, atol=2e-5)

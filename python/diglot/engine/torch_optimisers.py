@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -50,31 +50,24 @@ class Updater:
             self._alike.setdefault((factors[name], decay), []).append(name)
         self._steps = 0
 
-    def step(self, gradients: Mapping[str, Tensor], rate: float, batch: int) -> None:
-        """Update every weight once; gradients, sums over the batch, are divided by ``batch``."""
+    def step(self, gradients: Mapping[str, Tensor], rate: float) -> None:
+        """Update every weight once, by the gradients of the mean over the batch."""
         self._steps += 1
+        if not self.weights:
+            return
         with torch.no_grad():
-            if not self.weights:
-                return
-            scale = self._scale(list(gradients.values()), batch)
+            if self._rule.clip_norm is not None:
+                gradients = _clipped(gradients, self._rule.clip_norm)
             for (factor, decay), names in self._alike.items():
                 weights = [self.weights[n] for n in names]
-                mine = torch._foreach_mul([gradients[n] for n in names], scale)
+                mine = [gradients[n] for n in names]
                 state = [[kept[n] for n in names] for kept in self._state.values()]
                 update = self._sgd if self._rule.name == "sgd" else self._adam
                 update(weights, mine, state, rate * factor, decay)
 
-    def _scale(self, gradients: Sequence[Tensor], batch: int) -> float | Tensor:
-        """Return what gradients are multiplied by, so that their norm is not too large."""
-        if self._rule.clip_norm is None:
-            return 1.0 / batch
-        norms = torch.stack(torch._foreach_norm(gradients))
-        norm = torch.linalg.vector_norm(norms)
-        return (self._rule.clip_norm * batch / (norm + 1e-8)).clamp(max=1.0) / batch
-
     def _sgd(self, weights, gradients, state, rate: float, decay: float) -> None:
         if decay:
-            torch._foreach_add_(gradients, weights, alpha=decay)
+            gradients = torch._foreach_add(gradients, weights, alpha=decay)
         if state:
             (momentum,), mu = state, c_float(self._rule.momentum)
             torch._foreach_mul_(momentum, mu)
@@ -87,7 +80,7 @@ class Updater:
         if decay and rule.name == "adamw":
             torch._foreach_mul_(weights, 1.0 - rate * decay)
         elif decay:
-            torch._foreach_add_(gradients, weights, alpha=decay)
+            gradients = torch._foreach_add(gradients, weights, alpha=decay)
         # MXNet's operator has both with 24 bits, of which 1 - beta2 has few left.
         beta1, beta2 = c_float(rule.beta1), c_float(rule.beta2)
         torch._foreach_lerp_(means, gradients, 1.0 - beta1)
@@ -102,7 +95,7 @@ class Updater:
     def state(self) -> dict[str, np.ndarray]:
         """Return the moments by ``<moment>/<parameter>``, and the counter ``steps``."""
         arrays = {
-            f"{moment}/{name}": self._state[moment][name].cpu().numpy().copy()
+            f"{moment}/{name}": np.array(self._state[moment][name].cpu(), order="C")
             for name in self.weights
             for moment in self._state
         }
@@ -114,3 +107,11 @@ class Updater:
         for moment, kept in self._state.items():
             for name, array in kept.items():
                 array.copy_(torch.from_numpy(np.array(state[f"{moment}/{name}"])))
+
+
+def _clipped(gradients: Mapping[str, Tensor], largest: float) -> dict[str, Tensor]:
+    """Return gradients whose norm, of all together, is not too large."""
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(gradients.values()))))
+    scale = (largest / (norm + 1e-8)).clamp(max=1.0)
+    scaled = torch._foreach_mul(list(gradients.values()), scale)
+    return dict(zip(gradients, scaled, strict=True))
