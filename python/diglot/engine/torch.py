@@ -12,7 +12,7 @@ from typing import Any
 
 from diglot.errors import DeviceError, MissingPackageError, OutOfMemoryError
 
-HOW_TO_INSTALL = "pip install 'diglot[torch]'"
+HOW_TO_INSTALL = "pip install 'torch>=2.0'"
 _OLDEST = (2, 0)
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
 
