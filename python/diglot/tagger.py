@@ -99,7 +99,7 @@ class ImageTagger(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImagePredic
         part of every batch.
     engine : {"auto", "mxnet", "torch"}
         What computes; see `ImageClassifier`.
-    precision : {"auto", "float32", "int8"}
+    precision : {"auto", "float32", "int8", "mixed"}
         With which numbers a CPU scores. 8-bit integers are several times as fast for large
         networks; what they need is measured on training images at the end of a fit. "auto" takes
         them where that agrees with float32 for 99.5 % of these images and is faster on this

@@ -200,6 +200,24 @@ def test_integers_are_mxnets():
     assert model.predict_proba(IMAGES).shape == (60, 2)
 
 
+def test_mixed_precision_learns_and_is_pytorchs(tmp_path):
+    settings = {**SMALL, "size": 28, "epochs": 4}
+    with pytest.raises(InputError, match='precision="mixed" is PyTorch'):
+        ImageClassifier("lenet", precision="mixed", engine="mxnet", **settings).fit(IMAGES, LABELS)
+    settings["engine"] = "torch"
+    mixed = ImageClassifier("lenet", precision="mixed", **settings).fit(IMAGES, LABELS)
+    plain = ImageClassifier("lenet", **settings).fit(IMAGES, LABELS)
+    assert all(w.dtype == np.float32 for w in mixed.network_.weights.values())
+    assert mixed.fingerprint() != plain.fingerprint()
+    np.testing.assert_allclose(mixed.history_["loss"], plain.history_["loss"], rtol=0.02)
+    answers = mixed.predict_proba(IMAGES)
+    again = diglot.load(mixed.save(tmp_path / "mixed.safetensors")).set_params(engine="mxnet")
+    np.testing.assert_allclose(again.predict_proba(IMAGES), answers, atol=0.02)
+    small = {"hidden": 16, "embedding": 8, "layers": 2, "precision": "mixed"}
+    told = ImageCaptioner("lenet", **small, **{**settings, "epochs": 1}).fit(IMAGES, CAPTIONS)
+    assert len(told.predict(IMAGES[:3])) == 3
+
+
 def test_an_engine_that_is_none_is_refused_by_name():
     for estimator in (ImageClassifier("mlp"), RBM(3), ImageRegressor("mlp")):
         estimator.set_params(engine="caffe")

@@ -32,7 +32,7 @@ from diglot.errors import DivergedError, InputError
 from diglot.estimators.base import NetworkEstimator, last_measures, place_told
 from diglot.estimators.inputs import check_channels, input_spec, standardised
 from diglot.estimators.phases import Fitted, score_batch
-from diglot.estimators.precision import Int8, WithPrecision, refuse_integers
+from diglot.estimators.precision import Int8, WithPrecision, with_precision
 from diglot.estimators.settings import epochs as epochs_of
 from diglot.estimators.settings import flag, keep_settings, number, optimiser, whole
 from diglot.evaluation import evaluate_captions
@@ -151,7 +151,7 @@ class ImageCaptioner(WithPrecision, NetworkEstimator):
         What decides which epoch is best. All but the last are of generated captions.
     restore_best, callbacks, checkpoint, checkpoint_every, resume, device, engine
         As in `ImageClassifier`.
-    precision : {"auto", "float32", "int8"}
+    precision : {"auto", "float32", "int8", "mixed"}
         With which numbers the encoder sees images on a CPU when captions are generated. 8-bit
         integers are several times as fast for large encoders; what they need is measured on
         training images at the end of a fit. "auto" takes them where the decoder then chooses the
@@ -311,8 +311,7 @@ class ImageCaptioner(WithPrecision, NetworkEstimator):
         seed: int,
     ) -> Iterator[Fit]:
         """Decide everything about a fit; images are open as long as it goes on."""
-        device = pick_device(self.device, self.engine)
-        refuse_integers(self.precision, device)
+        device = with_precision(pick_device(self.device, self.engine), self.precision)
         spec = input_spec(self.encoder, images, self.size, self.channels, self.resize)
         encoder = _resolved(self.encoder, spec)
         given = encoder.weights is not None

@@ -53,16 +53,24 @@ class Device:
         Those that train with it, each on a part of every batch.
     engine : {"mxnet", "torch"}
         What computes on it.
+    mixed : bool
+        Whether products of matrices and convolutions are computed with bfloat16, the rest, and
+        what is kept, with float32.
     """
 
     kind: str
     index: int = 0
     beside: tuple[Device, ...] = ()
     engine: str = "mxnet"
+    mixed: bool = False
 
     def __str__(self) -> str:
         name = "cpu" if self.kind == "cpu" and not self.index else f"{self.kind}:{self.index}"
         return ", ".join([name, *map(str, self.beside)])
+
+    def mixing(self) -> Device:
+        """Return the same, computing with bfloat16 where that does."""
+        return replace(self, mixed=True, beside=tuple(other.mixing() for other in self.beside))
 
     @property
     def has_integers(self) -> bool:

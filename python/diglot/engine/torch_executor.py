@@ -128,7 +128,8 @@ class TorchExecutor:
         learned = self._updater.weights
         self._mode.generator.manual_seed(seed)
         with self._in_training(), _settled():
-            outputs = self._training_outputs(inputs)
+            with self._numbers():
+                outputs = self._training_outputs(inputs)
             found = (
                 torch.autograd.grad(
                     outputs[0].sum() / batch, list(learned.values()), allow_unused=True
@@ -144,6 +145,13 @@ class TorchExecutor:
         }
 
     @contextmanager
+    def _numbers(self) -> Iterator[None]:
+        """Compute with the numbers that the device is to."""
+        mixing = torch.autocast(self._at.type, torch.bfloat16, enabled=self.device.mixed)
+        with _settled(), mixing:
+            yield
+
+    @contextmanager
     def _in_training(self) -> Iterator[None]:
         self._mode.training = True
         try:
@@ -157,7 +165,11 @@ class TorchExecutor:
 
     def losses(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the sums of the training graph's outputs in scoring mode; nothing changes."""
-        with errors_translated(len(inputs[self._train_inputs[0]])), torch.no_grad(), _settled():
+        with (
+            errors_translated(len(inputs[self._train_inputs[0]])),
+            torch.no_grad(),
+            self._numbers(),
+        ):
             return np.array([float(o.sum()) for o in self._training_outputs(inputs)])
 
     def totals(self) -> np.ndarray:
@@ -190,10 +202,10 @@ class TorchExecutor:
     ) -> list[np.ndarray]:
         """Return all outputs of the graph, or the first ones, in scoring mode."""
         rows = len(next(iter(inputs.values())))
-        with errors_translated(rows), torch.inference_mode(), _settled():
+        with errors_translated(rows), torch.inference_mode(), self._numbers():
             given = {name: self._padded(name, values) for name, values in inputs.items()}
             found = self._score({**self._arrays, **self._kept, **given})
-            return [output[:rows].cpu().numpy() for output in found[:count]]
+            return [output[:rows].to(self._dtype).cpu().numpy() for output in found[:count]]
 
     def gradients(
         self, inputs: Mapping[str, np.ndarray], wrt: str, weigh: Weigh

@@ -142,6 +142,8 @@ def _recurrence(attrs: Attrs, mode: Mode) -> Function:
 
     def run(x: Tensor, states: list[Tensor], weights: list[list[Tensor]]) -> tuple[Tensor, ...]:
         flat, count = [a for four in weights for a in four], len(weights) // ways
+        # In mixed precision, what comes in may be shorter than the weights.
+        x, *states = (array.to(flat[0].dtype) for array in (x, *states))
         given = tuple(states) if kind == "lstm" else states[0]
         # cuDNN has gradients in training mode only, which is the same without its dropout.
         learning = torch.is_grad_enabled()

@@ -160,14 +160,20 @@ class NetworkEstimator(Filed, BaseEstimator):
 
     def _kept(self, name: Any, make: Callable[[Device], Any]) -> Any:
         """Return what answers for the fitted network; it is made for a device when first asked."""
-        kept, key = self._runtime.kept, (name, self.engine)
+        kept, key = self._runtime.kept, (name, self.engine, self._is_mixed())
         if key not in kept:
             kept[key] = make(self._device())
         return kept[key]
 
     def _device(self) -> Device:
         """Return what answers: what was asked for, or the best here, where that is elsewhere."""
-        return pick_device(self.device if self.device != self.device_ else "auto", self.engine)
+        wanted = self.device if self.device != self.device_ else "auto"
+        device = pick_device(wanted, self.engine)
+        # A file may say so and be opened where there is MXNet only: it answers in float32.
+        return device.mixing() if self._is_mixed() and device.engine == "torch" else device
+
+    def _is_mixed(self) -> bool:
+        return getattr(self, "precision", None) == "mixed"
 
     # ---- files and words
 

@@ -16,7 +16,7 @@ from diglot.errors import InputError, ModelFileError
 from diglot.graph import Graph
 from diglot.images import PreparedImages, batches
 
-PRECISIONS = ("auto", "float32", "int8")
+PRECISIONS = ("auto", "float32", "int8", "mixed")
 LEAST_AGREEMENT = 0.995  # of answers, for "auto" to take integers
 LEAST_WORK = 50_000_000  # multiply-adds of an image: below, reading it takes longer than scoring
 _IMAGES, _BATCH = 64, 16
@@ -86,13 +86,24 @@ def check_precision(given: Any) -> None:
         raise InputError(f"precision must be one of {known}, not {given!r}")
 
 
-def refuse_integers(precision: str, device: Device) -> None:
-    """Refuse 8-bit integers where PyTorch was chosen to compute, before anything is computed."""
+def with_precision(device: Device, precision: str) -> Device:
+    """Return the device, with the numbers that a fit is to compute with.
+
+    Raises
+    ------
+    InputError
+        If the engine does not have them, before anything is computed.
+    """
     if precision == "int8" and device.engine == "torch" and device.kind == "cpu":
         raise InputError(
-            'precision="int8" is MXNet\'s: with engine="torch" networks score in float32; use '
+            'precision="int8" is MXNet\'s: on PyTorch networks score in float32; use '
             'precision="auto", or engine="mxnet"'
         )
+    if precision != "mixed":
+        return device
+    if device.engine != "torch":
+        raise InputError('precision="mixed" is PyTorch\'s: use engine="torch" with it')
+    return device.mixing()
 
 
 # ---- calibration
@@ -205,7 +216,7 @@ class WithPrecision:
         from others of this model.
         """
         known = self.int8_
-        if known is None or self.precision == "float32":
+        if known is None or self.precision in ("float32", "mixed"):
             return None
         if self.precision == "auto" and known.agreement < LEAST_AGREEMENT:
             return None

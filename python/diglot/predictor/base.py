@@ -27,7 +27,7 @@ from diglot.estimators.inputs import (
     standardised,
 )
 from diglot.estimators.phases import Fitted, plan_phases, score_batch
-from diglot.estimators.precision import WithPrecision, refuse_integers
+from diglot.estimators.precision import WithPrecision, with_precision
 from diglot.estimators.settings import epochs as epochs_of
 from diglot.estimators.settings import is_several, number, optimiser, whole
 from diglot.graph import Graph
@@ -324,8 +324,7 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
         session: Session,
     ) -> Iterator[Fit]:
         """Decide everything about a fit; images are open as long as it goes on."""
-        device = pick_device(self.device, self.engine)
-        refuse_integers(self.precision, device)
+        device = with_precision(pick_device(self.device, self.engine), self.precision)
         given = graph.weights is not None
         if not given and session.train != "all":
             raise InputError(
