@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent
+if find_spec("torch") is None:
+    # The examples in what needs PyTorch.
+    collect_ignore_glob = ["python/diglot/engine/torch_*.py"]
 LIBRARY = ROOT / ".Rlib"  # where make installs R's package
 if LIBRARY.is_dir():
     os.environ.setdefault("R_LIBS", str(LIBRARY))

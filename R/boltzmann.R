@@ -27,7 +27,7 @@
 #'   \item{`validation = NULL`}{the share of the images to hold out; they tell how the machine
 #'     overfits.}
 #'   \item{`callbacks = NULL`, `checkpoint = NULL`, `checkpoint_every = NULL`, `resume = NULL`,
-#'     `device = "auto"`, `memory_limit = NULL`, `threads = NULL`, `seed = NULL`,
+#'     `device = "auto"`, `engine = "auto"`, `memory_limit = NULL`, `threads = NULL`, `seed = NULL`,
 #'     `verbose = "auto"`}{as in [image_classifier()].}
 #' }
 #'
@@ -82,8 +82,8 @@ machine_defaults <- function(kind) {
       epochs = 10, batch_size = 32, optimizer = "sgd", learning_rate = NULL, momentum = 0.5,
       weight_decay = 1e-4, schedule = "constant", warmup_epochs = 0, clip_norm = NULL,
       validation = NULL, callbacks = NULL, checkpoint = NULL, checkpoint_every = NULL,
-      resume = NULL, device = "auto", memory_limit = NULL, threads = NULL, seed = NULL,
-      verbose = "auto"
+      resume = NULL, device = "auto", engine = "auto", memory_limit = NULL, threads = NULL,
+      seed = NULL, verbose = "auto"
     )
   )
 }

@@ -60,7 +60,7 @@
 #'     improvement of `monitor` after which to stop; whether the best weights are taken. The others
 #'     are `"val_bleu_4"`, `"val_rouge_l"`, all of generated captions, and `"val_loss"`.}
 #'   \item{`callbacks = NULL`, `checkpoint = NULL`, `checkpoint_every = NULL`, `resume = NULL`,
-#'     `device = "auto"`}{as in [image_classifier()].}
+#'     `device = "auto"`, `engine = "auto"`}{as in [image_classifier()].}
 #'   \item{`precision = "auto"`}{with which numbers the encoder sees images on a processor when
 #'     captions are generated: `"float32"`, or `"int8"`, integers of 8 bits, which are several times
 #'     as fast for large encoders. `"auto"` takes them where the decoder then chooses the same next
@@ -130,8 +130,8 @@ captioner_defaults <- function() {
     weight_decay = 0, schedule = "cosine", warmup_epochs = 0, clip_norm = 1,
     label_smoothing = 0.1, augment = NULL, validation = NULL, patience = NULL,
     monitor = "val_cider_d", restore_best = TRUE, callbacks = NULL, checkpoint = NULL,
-    checkpoint_every = NULL, resume = NULL, device = "auto", precision = "auto",
-    memory_limit = NULL, threads = NULL, seed = NULL, verbose = "auto"
+    checkpoint_every = NULL, resume = NULL, device = "auto", engine = "auto",
+    precision = "auto", memory_limit = NULL, threads = NULL, seed = NULL, verbose = "auto"
   )
 }
 

@@ -82,10 +82,14 @@
 #'     was cut short goes on, to the same bytes.}
 #'   \item{`device = "auto"`}{`"cpu"`, `"gpu"`, ..., see [devices()]. Several GPUs, such as
 #'     `c("gpu:0", "gpu:1")`, train together, each on a part of every batch.}
+#'   \item{`engine = "auto"`}{what computes: `"mxnet"`, or `"torch"`, PyTorch, which serves more
+#'     devices. `"auto"` is MXNet where it has code for the device, else PyTorch where that is
+#'     installed. Fits, files and checkpoints are the same for both.}
 #'   \item{`precision = "auto"`}{with which numbers a processor scores: `"float32"`, or `"int8"`,
 #'     integers of 8 bits, which are several times as fast for large networks. `"auto"` takes them
 #'     where they agree with float32 for 99.5 % of some training images and are faster on this
-#'     machine.}
+#'     machine. `"mixed"`, with PyTorch, trains and scores with bfloat16 in products and float32
+#'     elsewhere: on newer GPUs several times as fast.}
 #'   \item{`memory_limit = NULL`}{bytes of decoded images to keep in memory.}
 #'   \item{`threads = NULL`}{of the processor; by default one for each physical core.}
 #'   \item{`seed = NULL`}{a whole number. It drives everything random. `NULL` draws one with R's
@@ -293,7 +297,8 @@ setting_defaults <- function(kind = "classifier") {
     schedule = "cosine", warmup_epochs = 0, clip_norm = NULL, mixup = 0, augment = NULL,
     validation = NULL, patience = NULL, monitor = "val_loss", restore_best = TRUE,
     callbacks = NULL, checkpoint = NULL, checkpoint_every = NULL, resume = NULL, device = "auto",
-    precision = "auto", memory_limit = NULL, threads = NULL, seed = NULL, verbose = "auto"
+    engine = "auto", precision = "auto", memory_limit = NULL, threads = NULL, seed = NULL,
+    verbose = "auto"
   )
   own <- switch(kind,
     classifier = list(family = "multinomial", class_weight = NULL, label_smoothing = 0),
@@ -500,6 +505,7 @@ new_model <- function(answer, ..., call, terms, class) {
       history = table_from(about$history),
       seed = about$seed,
       device = about$device,
+      engine = about$engine,
       network = about$network,
       lineage = unlist(about$lineage),
       certainty = unlist(about$certainty),

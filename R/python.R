@@ -3,9 +3,19 @@
 # The distributions that the core needs, as in pyproject.toml (a test compares them).
 python_requirements <- function() {
   c(
-    "joblib>=1.4", "mxnet>=1.9.1", "numpy>=1.23,<2", "pandas>=1.5", "pillow>=9.4",
+    "joblib>=1.4",
+    paste(
+      "mxnet>=1.9.1; sys_platform == 'linux'",
+      "or (sys_platform == 'darwin' and platform_machine == 'x86_64')"
+    ),
+    "numpy>=1.23,<2", "pandas>=1.5", "pillow>=9.4",
     "safetensors>=0.4", "scikit-image>=0.20", "scikit-learn>=1.6",
-    "setuptools; python_version >= '3.12'", "tqdm>=4.60"
+    "setuptools; python_version >= '3.12'",
+    paste(
+      "torch>=2.0; sys_platform != 'linux'",
+      "and (sys_platform != 'darwin' or platform_machine != 'x86_64')"
+    ),
+    "tqdm>=4.60"
   )
 }
 
@@ -25,12 +35,18 @@ has_module <- function(environment, module) {
   length(Sys.glob(file.path(environment, inside, module))) > 0L
 }
 
-# The nearest .venv with MXNet in it, from the working folder upwards.
+# Does an environment hold one of the engines, and a package that not every PyTorch comes with?
+has_core <- function(environment) {
+  has_module(environment, "mxnet") ||
+    (has_module(environment, "torch") && has_module(environment, "skimage"))
+}
+
+# The nearest .venv with an engine in it, from the working folder upwards.
 nearest_venv <- function(start = getwd()) {
   folder <- normalizePath(start, mustWork = FALSE)
   repeat {
     venv <- file.path(folder, ".venv")
-    if (has_module(venv, "mxnet")) {
+    if (has_core(venv)) {
       return(venv)
     }
     parent <- dirname(folder)
@@ -63,7 +79,7 @@ find_python <- function() {
   }
   root <- Sys.getenv("WORKON_HOME", "~/.virtualenvs")
   venv <- file.path(path.expand(root), "r-diglot")
-  if (has_module(venv, "mxnet")) {
+  if (has_core(venv)) {
     return(list(python = python_binary(venv), source = "r-diglot"))
   }
   NULL

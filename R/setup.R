@@ -7,11 +7,12 @@
 #'
 #' @return `check_setup()`: a tibble with one row a requirement, in the columns `requirement`,
 #'   `found`, `ok`, `fix` and `optional`; it prints as one line each. `devices()`: a tibble with one
-#'   row a device, in the columns `device`, `name`, `kind`, `memory` in GiB, `threads`, `engine`,
-#'   `usable`, `note` (what is in the way of one that is not), `capability` (a GPU's compute
-#'   capability) and `build`, the build of MXNet that serves it: `mxnet`, `mxnet-cu117` (5.0 to 8.9)
-#'   or the 2.0 line (9.0 and later). GPUs are those that `nvidia-smi` lists, whether MXNet can use
-#'   them or not; `install_diglot(gpu = TRUE)` installs the build that serves them.
+#'   row a device, in the columns `device`, `name`, `kind`, `memory` in GiB, `threads`, `engine`
+#'   (those that can compute on it, the first choice first), `usable`, `note` (what is in the way of
+#'   one that is not), `capability` (a GPU's compute capability) and `build`, the build of MXNet
+#'   that serves it: `mxnet`, `mxnet-cu117` (5.0 to 8.9) or the 2.0 line (9.0 and later). GPUs are
+#'   those that `nvidia-smi` lists, whether they can be used or not, and others that PyTorch can use;
+#'   `install_diglot(gpu = TRUE)` installs the build of MXNet that serves them.
 #' @export
 #' @examples
 #' if (diglot_available()) {

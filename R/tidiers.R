@@ -214,6 +214,11 @@ print.diglot_model <- function(x, ...) {
   invisible(x)
 }
 
+# Where a fit was trained, and what by; a model from a file does not say the second.
+place_of <- function(x) {
+  if (isTRUE(nzchar(x$engine))) sprintf("%s (%s)", x$device, x$engine) else x$device
+}
+
 fit_lines <- function(x) {
   n <- nrow(x$history)
   words <- fit_words(x)
@@ -225,7 +230,7 @@ fit_lines <- function(x) {
     "",
     "Model",
     words$model,
-    line("device", sprintf("%s, seed %s", x$device, format(x$seed, scientific = FALSE))),
+    line("device", sprintf("%s, seed %s", place_of(x), format(x$seed, scientific = FALSE))),
     line("fingerprint", paste0(substr(x$fingerprint, 1L, 16L), "...")),
     if (length(x$lineage) > 0L) c("", words$lineage, card_lines(x$lineage)),
     if (length(x$certainty) > 0L) c("", "Certainty", card_lines(x$certainty)),

@@ -298,7 +298,7 @@ def run_memory(network: str, folder: str, images: int) -> dict[str, Any]:
 def run_profile(network: str, folder: str) -> dict[str, Any]:
     """Return milliseconds an image of each part of diglot's work by itself."""
     import diglot
-    from diglot.engine.mxnet_executor import to_engine_layout
+    from diglot.engine.layout import to_engine_layout
     from diglot.images import PreparedImages, as_images, batches
     from diglot.images.decode import decode
     from diglot.images.prepare import prepare

@@ -124,10 +124,10 @@ def answered(
     return {"version": version, "threads": threads, "rate": float(np.median(rates[1:]))}
 
 
-def run_diglot(name: str, epochs: int) -> dict[str, Any]:
+def run_diglot(name: str, epochs: int, engine: str = "mxnet") -> dict[str, Any]:
     """Fit the classifier; epochs of a single batch are steps, whose losses its history has."""
     from diglot import ImageClassifier
-    from diglot.engine import mxnet
+    from diglot.engine import mxnet, torch
 
     case = CASES[name]
     images, labels = data(case)
@@ -143,15 +143,17 @@ def run_diglot(name: str, epochs: int) -> dict[str, Any]:
         schedule="constant",
         precision="float32",
         device="cpu",
+        engine=engine,
         seed=1,
         verbose=False,
     )
     history = model.fit(images, labels).history_
     if not epochs:
         return {"losses": history["loss"].tolist()}
+    on_mxnet = engine == "mxnet"
     return {
-        "version": f"MXNet {mxnet.version()}",
-        "threads": mxnet.threads(),
+        "version": f"MXNet {mxnet.version()}" if on_mxnet else f"PyTorch {torch.version()}",
+        "threads": mxnet.threads() if on_mxnet else torch.load().get_num_threads(),
         "rate": float(history["images_per_second"][1:].median()),
     }
 
@@ -304,9 +306,14 @@ def pytorch(how: str) -> Callable[..., dict[str, Any]]:
     return lambda **arguments: run_pytorch(how=how, **arguments)
 
 
+def run_diglot_on_pytorch(**arguments: Any) -> dict[str, Any]:
+    return run_diglot(engine="torch", **arguments)
+
+
 DIGLOT = "diglot"
 CANDIDATES = [
     Candidate(DIGLOT, run_diglot, ("mxnet",)),
+    Candidate("diglot on PyTorch", run_diglot_on_pytorch, ("torch",)),
     Candidate("PyTorch eager", pytorch("eager"), ("torch",)),
     Candidate("PyTorch eager, channels last", pytorch("channels_last"), ("torch",)),
     Candidate("torch.compile", pytorch("compile"), ("torch",)),

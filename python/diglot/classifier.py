@@ -119,11 +119,16 @@ class ImageClassifier(
     device : {"auto", "cpu", "gpu", "gpu:1"} or list of str
         Where to compute. Several GPUs, such as ``["gpu:0", "gpu:1"]``, train together, each on a
         part of every batch.
-    precision : {"auto", "float32", "int8"}
+    engine : {"auto", "mxnet", "torch"}
+        What computes: MXNet, or PyTorch, which serves more devices (see `diglot.devices`). "auto"
+        is MXNet where it has code for the device, else PyTorch where that is installed. Files,
+        weights and checkpoints are the same for both; what is drawn in dropout is not.
+    precision : {"auto", "float32", "int8", "mixed"}
         With which numbers a CPU scores. 8-bit integers are several times as fast for large
         networks; what they need is measured on training images at the end of a fit. "auto" takes
         them where that agrees with float32 for 99.5 % of these images and is faster on this
-        machine.
+        machine. "mixed", with PyTorch, trains and scores with bfloat16 in products and float32
+        elsewhere: on newer GPUs several times as fast.
     memory_limit : int, optional
         Bytes of decoded images to keep in memory; more go to a file on disk.
     threads : int, optional
@@ -148,6 +153,8 @@ class ImageClassifier(
         The seed that was used.
     device_ : str
         Where it was trained.
+    engine_ : str
+        What trained it, "mxnet" or "torch"; "" for a model from a file, which does not say.
     stopped_ : str
         "completed", "early", "callback", "interrupted" or "diverged".
     n_features_in_ : int
@@ -213,6 +220,7 @@ class ImageClassifier(
         checkpoint_every: int | None = None,
         resume: str | os.PathLike[str] | bool | None = None,
         device: str | Sequence[str] = "auto",
+        engine: str = "auto",
         precision: str = "auto",
         memory_limit: int | None = None,
         threads: int | None = None,

@@ -14,7 +14,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from diglot.errors import DiglotError, MissingPackageError
-from diglot.gpus import CPU, build_for, find_gpus, installed_build, overlaid, why_not
+from diglot.gpus import CPU, Gpu, build_for, find_gpus, installed_build, overlaid, why_not
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ def check_setup() -> pd.DataFrame:
     pandas.DataFrame
         One row a requirement, in the columns ``requirement``; ``found``, its version, or "none";
         ``ok``; ``fix``, what to do where ``ok`` is False; and ``optional``: without R, rpy2 or a
-        GPU, diglot works.
+        GPU diglot works, and with one of MXNet and PyTorch.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def check_setup() -> pd.DataFrame:
 def setup_rows() -> list[dict[str, Any]]:
     """Return the rows of :func:`check_setup` as plain data, which needs no other package."""
     checks = [_check_python(), *(_check_package(name) for name in _NEEDED)]
-    checks += [_check_mxnet(), _check_gpu(), _check_r(), _check_rpy2()]
+    checks += [_check_mxnet(), _check_torch(), _check_gpu(), _check_r(), _check_rpy2()]
     return [asdict(check) for check in checks]
 
 
@@ -82,15 +82,17 @@ def devices() -> pd.DataFrame:
     pandas.DataFrame
         One row a device, in the columns ``device``, what ``ImageClassifier(device=...)`` takes;
         ``name``; ``kind``, "cpu" or "gpu"; ``memory`` in GiB; ``threads``, with which the CPU
-        computes, 0 for a GPU; ``engine``, with its version; ``usable``; ``note``, which says
-        what is in the way where ``usable`` is False; ``capability``, a GPU's compute capability
-        such as "8.6"; and ``build``, the build of MXNet that serves it: "mxnet", "mxnet-cu117"
+        computes, 0 for a GPU; ``engine``, those that can compute on it, with their versions, the
+        one that ``engine="auto"`` takes first; ``usable``; ``note``, which says what is in the
+        way where ``usable`` is False; ``capability``, a GPU's compute capability such as "8.6";
+        and ``build``, the build of MXNet that serves it: "mxnet", "mxnet-cu117"
         with the nvidia-*-cu11 wheels (compute capability 5.0 to 8.9), or the 2.0 line for CUDA 13
         (9.0 and later); "none" where no build does.
 
     Notes
     -----
-    GPUs are those that NVIDIA's ``nvidia-smi`` lists, whether MXNet can use them or not.
+    GPUs are those that NVIDIA's ``nvidia-smi`` lists, whether they can be used or not, and any
+    others that PyTorch can use.
     ``python -m diglot.setup_gpu`` installs the build that serves them, or says why it cannot.
 
     Examples
@@ -99,18 +101,19 @@ def devices() -> pd.DataFrame:
     >>> diglot.devices().device[0]
     'cpu'
     """
-    problem = engine = ""
-    usable: set[str] = set()
-    threads = os.cpu_count() or 1
+    problem, threads = "", os.cpu_count() or 1
+    serving: dict[str, list[str]] = {}  # the engines of each device
     try:
         from diglot.engine import mxnet
 
-        rows = mxnet.devices()
-        usable = {str(row["device"]) for row in rows}
-        engine = f"mxnet {mxnet.version()}"
+        for row in mxnet.devices():
+            serving.setdefault(str(row["device"]), []).append(f"mxnet {row['version']}")
         threads = mxnet.threads()
     except DiglotError as error:
         problem = str(error)
+    others = _by_torch(serving)
+    build, gpus = installed_build(), find_gpus()
+    several = overlaid(gpus)
     table = [
         {
             "device": "cpu",
@@ -118,15 +121,13 @@ def devices() -> pd.DataFrame:
             "kind": "cpu",
             "memory": round(_memory() / _GIB, 1),
             "threads": threads,
-            "engine": engine,
-            "usable": "cpu" in usable,
-            "note": problem,
+            "engine": ", ".join(serving.get("cpu", [])),
+            "usable": "cpu" in serving,
+            "note": "" if "cpu" in serving else problem,
             "capability": "",
             "build": CPU.name,
         }
     ]
-    build, gpus = installed_build(), find_gpus()
-    several = overlaid(gpus)
     for gpu in gpus:
         device, served = f"gpu:{gpu.index}", build_for(gpu)
         table.append(
@@ -136,14 +137,52 @@ def devices() -> pd.DataFrame:
                 "kind": "gpu",
                 "memory": round(gpu.memory / _GIB, 1),
                 "threads": 0,
-                "engine": engine,
-                "usable": device in usable,
-                "note": "" if device in usable else problem or several or why_not(gpu, build),
+                "engine": ", ".join(serving.get(device, [])),
+                "usable": device in serving,
+                "note": "" if device in serving else problem or several or why_not(gpu, build),
                 "capability": gpu.compute,
                 "build": served.name if served else "none",
             }
         )
+    listed = {row["device"] for row in table}
+    for row in others:
+        if row["device"] not in listed:
+            table.append(
+                {
+                    "device": row["device"],
+                    "name": row["name"],
+                    "kind": "gpu",
+                    "memory": round((row["memory"] or 0) / _GIB, 1),
+                    "threads": 0,
+                    "engine": f"torch {row['version']}",
+                    "usable": True,
+                    "note": "",
+                    "capability": "",
+                    "build": "none",
+                }
+            )
     return _frame(table)
+
+
+def _by_torch(serving: dict[str, list[str]]) -> list[dict[str, Any]]:
+    """Add what PyTorch serves, and return its GPUs.
+
+    It is loaded, which takes seconds, only where there may be a GPU.
+    """
+    from diglot.engine import may_have_gpu, torch
+
+    if not torch.is_installed():
+        return []
+    gpus: list[dict[str, Any]] = []
+    try:
+        if may_have_gpu():
+            gpus = [row for row in torch.devices() if row["device"] != "cpu"]
+        version = metadata.version("torch")
+    except (DiglotError, metadata.PackageNotFoundError):
+        return []
+    for row in [{"device": "cpu"}, *gpus]:
+        serving.setdefault(str(row["device"]), []).append(f"torch {version}")
+    return gpus
 
 
 @dataclass
@@ -202,16 +241,28 @@ def _check_package(name: str) -> _Check:
 
 
 def _check_mxnet() -> _Check:
+    from diglot.engine import torch
+
+    beside = torch.is_installed()  # then MXNet can be done without
     try:
         from diglot.engine import mxnet
 
         build = "for GPUs" if mxnet.load().runtime.Features().is_enabled("CUDA") else "for the CPU"
         problem = overlaid(find_gpus())
-        return _Check("MXNet", f"{mxnet.version()}, built {build}", not problem, problem)
+        return _Check("MXNet", f"{mxnet.version()}, built {build}", not problem, problem, beside)
     except DiglotError as error:
-        return _Check("MXNet", "none that loads", False, str(error))
+        return _Check("MXNet", "none that loads", False, str(error), beside)
     except ImportError as error:  # numpy itself is missing
-        return _Check("MXNet", "not tried", False, f"first mend what it needs ({error})")
+        fix = f"first mend what it needs ({error})"
+        return _Check("MXNet", "not tried", False, fix, beside)
+
+
+def _check_torch() -> _Check:
+    try:
+        return _Check("PyTorch", metadata.version("torch"), True, optional=True)
+    except metadata.PackageNotFoundError:
+        fix = "for devices that MXNet has no code for: " + _pip("torch>=2.0")
+        return _Check("PyTorch", "none", False, fix, optional=True)
 
 
 def _check_gpu() -> _Check:
@@ -219,14 +270,27 @@ def _check_gpu() -> _Check:
     if not gpus:
         return _Check("GPU", "none", True, optional=True)
     found = ", ".join(gpu.name for gpu in gpus)
+    problems = [_gpu_problem(gpu, gpus) for gpu in gpus]
+    fix = next((problem for problem in problems if problem), "")
+    return _Check("GPU", found, not fix, fix, optional=True)
+
+
+def _gpu_problem(gpu: Gpu, gpus: list[Gpu]) -> str:
+    """Return why no engine can use a GPU; "" if one can."""
+    from diglot.engine import torch
+
     try:
         from diglot.engine import mxnet
 
-        problems = [mxnet.gpu_problem(gpu.index, gpus) for gpu in gpus]
+        problem = mxnet.gpu_problem(gpu.index, gpus)
     except (DiglotError, ImportError):
-        return _Check("GPU", found, False, "first mend MXNet, as above", optional=True)
-    fix = next((problem for problem in problems if problem), "")
-    return _Check("GPU", found, not fix, fix, optional=True)
+        problem = "first mend MXNet, as above"
+    if not problem or not torch.is_installed():
+        return problem
+    try:
+        return problem if torch.gpu_problem(gpu.index) else ""
+    except (DiglotError, ImportError):
+        return problem
 
 
 def _check_r() -> _Check:

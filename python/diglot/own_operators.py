@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from diglot.errors import InputError, ModelFileError
+from diglot.errors import DiglotError, InputError, ModelFileError
 
 OP_TYPE = "diglot"  # under which MXNet knows all of them
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
@@ -146,6 +146,15 @@ def own_operator(name: Any) -> OwnOperator:
             "the file"
         )
     return _REGISTERED[name]
+
+
+def told_failure(name: str, failure: BaseException) -> BaseException:
+    """Return a failure in words that name the operator; interrupts stay as they are."""
+    if isinstance(failure, DiglotError) or not isinstance(failure, Exception):
+        return failure
+    told = InputError(f"the own operator {name!r} failed: {type(failure).__name__}: {failure}")
+    told.__cause__ = failure
+    return told
 
 
 def check_operator(name: str, *inputs: Any, step: float = 1e-4, seed: int = 0) -> float:

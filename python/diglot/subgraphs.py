@@ -46,22 +46,26 @@ def variables_in_order(nodes: Sequence[Any], heads: Sequence[tuple[int, int]]) -
     return found
 
 
-def _places(attrs: Attrs, key: str, below: int) -> list[int]:
+def places(attrs: Attrs, key: str) -> list[int]:
     """Return a list of places; an empty one is written as ``[]``."""
     value = attrs.get(key, ())
     value = () if value in ("[]", "()") else value
-    value = value if isinstance(value, tuple) else (value,)
+    return list(value if isinstance(value, tuple) else (value,))
+
+
+def _places(attrs: Attrs, key: str, below: int) -> list[int]:
+    value = places(attrs, key)
     if not all(type(place) is int and 0 <= place < below for place in value):
         raise ModelFileError(f"its {key} are {attrs[key]!r}")
-    return list(value)
+    return value
 
 
 def _foreach(attrs: Attrs, inputs: Sequence[Shape], bodies: Sequence[Body]) -> list[Shape]:
     """Go along the first axis of the data; states are handed from step to step."""
     count = len(inputs)
     kinds = [_places(attrs, f"{key}_locs", count) for key in ("in_data", "in_state", "remain")]
-    places = [place for some in kinds for place in some]
-    if sorted(places) != list(range(count)) or not kinds[0]:
+    order = [place for some in kinds for place in some]
+    if sorted(order) != list(range(count)) or not kinds[0]:
         raise ModelFileError("its inputs are not the variables of its body")
     data, states = inputs[: len(kinds[0])], list(inputs[len(kinds[0]) :][: len(kinds[1])])
     lengths = {shape[0] for shape in data if shape}
@@ -69,7 +73,7 @@ def _foreach(attrs: Attrs, inputs: Sequence[Shape], bodies: Sequence[Body]) -> l
         raise ModelFileError(f"it cannot go along axes of the lengths {sorted(lengths)}")
     (steps,) = lengths
     seen: list[Shape] = [()] * count
-    for shape, place in zip([*(s[1:] for s in data), *inputs[len(data) :]], places, strict=True):
+    for shape, place in zip([*(s[1:] for s in data), *inputs[len(data) :]], order, strict=True):
         seen[place] = shape
     outputs = bodies[0](seen)
     number = attrs.whole("num_out_data", least=0)

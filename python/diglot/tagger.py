@@ -97,7 +97,9 @@ class ImageTagger(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImagePredic
     device : {"auto", "cpu", "gpu", "gpu:1"} or list of str
         Where to compute. Several GPUs, such as ``["gpu:0", "gpu:1"]``, train together, each on a
         part of every batch.
-    precision : {"auto", "float32", "int8"}
+    engine : {"auto", "mxnet", "torch"}
+        What computes; see `ImageClassifier`.
+    precision : {"auto", "float32", "int8", "mixed"}
         With which numbers a CPU scores. 8-bit integers are several times as fast for large
         networks; what they need is measured on training images at the end of a fit. "auto" takes
         them where that agrees with float32 for 99.5 % of these images and is faster on this
@@ -125,7 +127,7 @@ class ImageTagger(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImagePredic
     history_ : DataFrame
         One row an epoch: epoch, loss, accuracy (the share of tags that are right), val_loss and
         val_accuracy where there is validation, learning_rate, seconds, images_per_second.
-    best_epoch_, seed_, device_, stopped_
+    best_epoch_, seed_, device_, engine_, stopped_
         As of `ImageClassifier`.
 
     Notes
@@ -179,6 +181,7 @@ class ImageTagger(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImagePredic
         checkpoint_every: int | None = None,
         resume: str | os.PathLike[str] | bool | None = None,
         device: str | Sequence[str] = "auto",
+        engine: str = "auto",
         precision: str = "auto",
         memory_limit: int | None = None,
         threads: int | None = None,

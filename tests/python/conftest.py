@@ -1,4 +1,4 @@
-"""What tests need of MXNet: its module, a GPU, or its 1.9 line."""
+"""What tests need of the engines: MXNet's module or its 1.9 line, a GPU, each engine in turn."""
 
 from __future__ import annotations
 
@@ -28,8 +28,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if mark and not any(version.startswith("1.") for version in versions):
         (why,) = mark.args
         pytest.skip(f"MXNet {' '.join(versions)}: {why}")
+    if item.get_closest_marker("torch_gpu"):
+        pytest.importorskip("torch")
+        from diglot.engine import torch
+
+        problem = torch.gpu_problem(0)
+        if problem:
+            pytest.skip(problem)
     if item.get_closest_marker("gpu"):
         table = devices()
         gpus = table[table.kind == "gpu"]
-        if not gpus.usable.any():
+        if not gpus.engine.str.contains("mxnet").any():
             pytest.skip("; ".join(gpus.note) or "this machine has no GPU")

@@ -7,8 +7,8 @@ import pytest
 
 from diglot.builder import Builder
 from diglot.engine import Device, Optimiser, devices, open_executor, pick_device
+from diglot.engine.layout import to_engine_layout
 from diglot.engine.mxnet import gpu_count, load, physical_cores, threads
-from diglot.engine.mxnet_executor import to_engine_layout
 from diglot.errors import DeviceError, InputError
 from diglot.graph import InputSpec
 

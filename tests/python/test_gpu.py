@@ -32,7 +32,7 @@ NEAR = {"rtol": 1e-2, "atol": 1e-2}
 def gpu():
     """Return the first GPU that MXNet can use."""
     table = diglot.devices()
-    return str(table.device[(table.kind == "gpu") & table.usable].iloc[0])
+    return str(table.device[(table.kind == "gpu") & table.engine.str.contains("mxnet")].iloc[0])
 
 
 def classifier(device, name="resnet20", **settings):

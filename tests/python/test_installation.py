@@ -81,8 +81,8 @@ def test_the_table_of_needs_is_that_of_pyproject():
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     block = re.search(r"^dependencies = \[(.*?)^\]", text, re.S | re.M)[1]
     named = dict(re.findall(r'^ +"([a-z-]+)([^";]*)', block, re.M))
-    # MXNet has a row of its own; setuptools stands in for distutils, which MXNet's import tries.
-    assert set(named) - {"mxnet", "setuptools"} == set(installation._NEEDED)
+    # The engines have rows of their own; setuptools stands in for distutils, which MXNet tries.
+    assert set(named) - {"mxnet", "torch", "setuptools"} == set(installation._NEEDED)
     for name, (low, high) in installation._NEEDED.items():
         assert named[name] == f">={low}" + (f",<{high}" if high else "")
     low, high = installation._PYTHON
@@ -115,7 +115,9 @@ def test_without_pandas_the_rows_are_still_there(monkeypatch):
 
 
 def test_mxnet_that_does_not_load_is_reported_not_raised(monkeypatch):
-    from diglot.engine import mxnet
+    from diglot.engine import mxnet, torch
+
+    monkeypatch.setattr(torch, "is_installed", lambda: False)
 
     def broken():
         raise MissingPackageError("MXNet cannot be loaded (libgomp.so.1); install it with: ...")

@@ -17,7 +17,7 @@ import diglot
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(diglot.__file__).parent
-HEAVY = {"mxnet", "numpy", "pandas", "scipy", "sklearn", "skimage", "PIL", "tqdm", "rpy2"}
+HEAVY = {"mxnet", "torch", "numpy", "pandas", "scipy", "sklearn", "skimage", "PIL", "tqdm", "rpy2"}
 
 # Ground floor first, as in CONTRIBUTING.md: a room imports only from rooms above it in this list.
 ROOMS = [
@@ -200,6 +200,16 @@ def test_mxnet_is_imported_in_one_place(path):
     # What the comparison runs is scripts, in processes of their own.
     if not path.name.startswith("mxnet") and "capabilities" not in path.parts:
         assert not re.search(r"^\s*(import mxnet|from mxnet)", source, re.M)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_pytorch_is_imported_in_one_place(path):
+    source = path.read_text(encoding="utf-8")
+    others = {"runners", "capabilities"} & set(path.parts)  # scripts for other frameworks
+    if not others:
+        assert not re.search(r"^\s*(import torch|from torch)\b", source, re.M)
+    door = path.relative_to(PACKAGE).as_posix() == "engine/torch.py"
+    assert ('import_module("torch")' in source) == door
 
 
 def test_both_packages_have_one_version():

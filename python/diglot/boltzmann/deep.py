@@ -19,7 +19,7 @@ from diglot.boltzmann.machine import RBM
 from diglot.boltzmann.model_file import restore as restore_machine
 from diglot.builder import Builder, initial_weights
 from diglot.errors import ModelFileError
-from diglot.estimators.base import Runtime
+from diglot.estimators.base import Runtime, place_told
 from diglot.estimators.filed import Filed
 from diglot.estimators.model_file import damage_told
 from diglot.estimators.settings import UNSAVED, is_several, jsonable_settings, keep_settings, whole
@@ -46,7 +46,7 @@ class DBN(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Filed, BaseEstimato
         What pixels are; see `RBM`. Layers above are binary.
     k, persistent, size, channels, resize, epochs, batch_size, optimizer, learning_rate, momentum
         As in `RBM`, of every layer.
-    weight_decay, schedule, warmup_epochs, clip_norm, validation, callbacks, device
+    weight_decay, schedule, warmup_epochs, clip_norm, validation, callbacks, device, engine
         As in `RBM`, of every layer.
     checkpoint, checkpoint_every, resume
         As in `ImageClassifier`; each layer has a folder of its own inside.
@@ -63,7 +63,7 @@ class DBN(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Filed, BaseEstimato
         One row an epoch of each layer: layer (from 1), then as of `RBM`.
     network_ : Graph
         From an image to the highest layer's probabilities.
-    seed_, device_, stopped_, n_images_
+    seed_, device_, engine_, stopped_, n_images_
         As in `RBM`.
 
     Notes
@@ -112,6 +112,7 @@ class DBN(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Filed, BaseEstimato
         checkpoint_every: int | None = None,
         resume: str | os.PathLike[str] | bool | None = None,
         device: str = "auto",
+        engine: str = "auto",
         memory_limit: int | None = None,
         threads: int | None = None,
         seed: int | None = None,
@@ -184,7 +185,8 @@ class DBN(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Filed, BaseEstimato
         history = pd.concat(histories, ignore_index=True)
         self.history_ = history[["layer", *(c for c in history.columns if c != "layer")]]
         self.seed_, self.n_images_ = first.seed_, first.n_images_
-        self.device_, self.stopped_ = first.device_, last.stopped_
+        self.device_, self.engine_ = first.device_, first.engine_
+        self.stopped_ = last.stopped_
         if hasattr(first, "n_features_in_"):
             self.n_features_in_ = first.n_features_in_
         self.network_ = self._features()
@@ -276,7 +278,7 @@ class DBN(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Filed, BaseEstimato
             "layers": f"{first.components_.shape[1]:,} {self.visible} pixels - {widths}",
             "input": f"{spec.height} x {spec.width} pixels, {spec.channels} channel(s)",
             "trained": f"{len(self.history_)} epochs in all, of {self.n_images_:,} images on "
-            f"{self.device_}, seed {self.seed_} ({self.stopped_})",
+            f"{place_told(self)}, seed {self.seed_} ({self.stopped_})",
             "fingerprint": self.fingerprint()[:16],
         }
         return "\n".join(f"{name:13}{text}" for name, text in lines.items())

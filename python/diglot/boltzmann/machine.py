@@ -29,7 +29,7 @@ from diglot.boltzmann.task import BoltzmannTask, Judge, Recipe, dream
 from diglot.builder import initial_weights
 from diglot.engine import Device, Executor, Optimiser, open_executor, pick_device
 from diglot.errors import DivergedError, ImageError, InputError
-from diglot.estimators.base import NetworkEstimator, last_measures
+from diglot.estimators.base import NetworkEstimator, last_measures, place_told
 from diglot.estimators.feed import Feed
 from diglot.estimators.inputs import (
     check_channels,
@@ -83,7 +83,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):
     """A restricted Boltzmann machine: learn the distribution of images.
 
     Hidden units, each on or off, explain pixels; what they are for an image are features of it,
-    found without labels. Trained by contrastive divergence on the MXNet engine, on CPU or GPU.
+    found without labels. Trained by contrastive divergence on CPU or GPU.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):
         Of the weights; it keeps Gibbs sampling mobile.
     validation : float, optional
         Hold out this share of the images to judge each epoch by.
-    callbacks, checkpoint, checkpoint_every, resume, device, memory_limit, threads
+    callbacks, checkpoint, checkpoint_every, resume, device, engine, memory_limit, threads
         As in `ImageClassifier`. A checkpoint holds the chains of persistent sampling, too.
     seed : int, optional
         Of everything random; the same seed gives the same weights, to the byte. None draws one.
@@ -135,7 +135,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):
         val_pseudo_likelihood, as scikit-learn estimates it: one pixel flipped an image.
     n_images_ : int
         How many images were learned from.
-    seed_, device_, stopped_
+    seed_, device_, engine_, stopped_
         As in `ImageClassifier`.
 
     Notes
@@ -185,6 +185,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):
         checkpoint_every: int | None = None,
         resume: str | os.PathLike[str] | bool | None = None,
         device: str = "auto",
+        engine: str = "auto",
         memory_limit: int | None = None,
         threads: int | None = None,
         seed: int | None = None,
@@ -252,7 +253,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):
     @contextmanager
     def _fit_of(self, images: ImageSet, seed: int) -> Iterator[_Fit]:
         """Decide everything about a fit; images are open as long as it goes on."""
-        device = pick_device(self.device)
+        device = pick_device(self.device, self.engine)
         spec = input_spec(None, images, self.size, self.channels, self.resize)
         shape = int(self.n_hidden), self.visible
         graph = machine_graph(spec, *shape)
@@ -568,7 +569,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):
             "input": f"{spec.height} x {spec.width} pixels, {spec.channels} channel(s)",
             "method": how,
             "trained": f"{len(self.history_)} epochs of {self.n_images_:,} images on "
-            f"{self.device_}, seed {self.seed_} ({self.stopped_})",
+            f"{place_told(self)}, seed {self.seed_} ({self.stopped_})",
             "last epoch": last_measures(self.history_, names),
             "fingerprint": self.fingerprint()[:16],
         }

@@ -26,6 +26,7 @@ def description(model: Any) -> dict[str, Any]:
         "history": plain.table(model.history_),
         "seed": plain.count(model.seed_),
         "device": str(model.device_),
+        "engine": str(model.engine_),
         "network": {
             "name": graph.name,
             "parameters": plain.count(graph.parameter_count),
@@ -39,7 +40,7 @@ def description(model: Any) -> dict[str, Any]:
             if isinstance(value, (bool, int, float, str, tuple, list))
             and name not in ("verbose", "callbacks")
         },
-        "versions": versions_of_core(),
+        "versions": versions_of_core(model.engine_ or "mxnet", "numpy"),
         "fingerprint": model.fingerprint(),
     }
 

@@ -23,10 +23,10 @@ def check_setup() -> dict[str, Any]:
 
 @answered
 def has_engine() -> bool:
-    """Say whether MXNet is installed, without the second that its import takes."""
+    """Say whether MXNet or PyTorch is installed, without the seconds that their import takes."""
     from importlib.util import find_spec
 
-    return find_spec("mxnet") is not None
+    return any(find_spec(name) is not None for name in ("mxnet", "torch"))
 
 
 def versions_of_core(*packages: str) -> dict[str, str]:

@@ -29,10 +29,10 @@ from diglot.captioner.speaker import Speaker
 from diglot.captions.vocabulary import Vocabulary
 from diglot.engine import Device, Scorer, open_executor, pick_device
 from diglot.errors import DivergedError, InputError
-from diglot.estimators.base import NetworkEstimator, last_measures
+from diglot.estimators.base import NetworkEstimator, last_measures, place_told
 from diglot.estimators.inputs import check_channels, input_spec, standardised
 from diglot.estimators.phases import Fitted, score_batch
-from diglot.estimators.precision import Int8, WithPrecision
+from diglot.estimators.precision import Int8, WithPrecision, with_precision
 from diglot.estimators.settings import epochs as epochs_of
 from diglot.estimators.settings import flag, keep_settings, number, optimiser, whole
 from diglot.evaluation import evaluate_captions
@@ -149,9 +149,9 @@ class ImageCaptioner(WithPrecision, NetworkEstimator):
         Stop after so many epochs without a better ``monitor``.
     monitor : {"val_cider_d", "val_bleu_4", "val_rouge_l", "val_loss"}
         What decides which epoch is best. All but the last are of generated captions.
-    restore_best, callbacks, checkpoint, checkpoint_every, resume, device
+    restore_best, callbacks, checkpoint, checkpoint_every, resume, device, engine
         As in `ImageClassifier`.
-    precision : {"auto", "float32", "int8"}
+    precision : {"auto", "float32", "int8", "mixed"}
         With which numbers the encoder sees images on a CPU when captions are generated. 8-bit
         integers are several times as fast for large encoders; what they need is measured on
         training images at the end of a fit. "auto" takes them where the decoder then chooses the
@@ -178,7 +178,7 @@ class ImageCaptioner(WithPrecision, NetworkEstimator):
         How many words a caption has at most.
     int8_ : Int8 or None
         What seeing with 8-bit integers needs, and for how many words it chooses as float32 does.
-    best_epoch_, seed_, device_, stopped_
+    best_epoch_, seed_, device_, engine_, stopped_
         As in `ImageClassifier`.
 
     Notes
@@ -243,6 +243,7 @@ class ImageCaptioner(WithPrecision, NetworkEstimator):
         checkpoint_every: int | None = None,
         resume: str | os.PathLike[str] | bool | None = None,
         device: str | Sequence[str] = "auto",
+        engine: str = "auto",
         precision: str = "auto",
         memory_limit: int | None = None,
         threads: int | None = None,
@@ -310,7 +311,7 @@ class ImageCaptioner(WithPrecision, NetworkEstimator):
         seed: int,
     ) -> Iterator[Fit]:
         """Decide everything about a fit; images are open as long as it goes on."""
-        device = pick_device(self.device)
+        device = with_precision(pick_device(self.device, self.engine), self.precision)
         spec = input_spec(self.encoder, images, self.size, self.channels, self.resize)
         encoder = _resolved(self.encoder, spec)
         given = encoder.weights is not None
@@ -656,7 +657,7 @@ class ImageCaptioner(WithPrecision, NetworkEstimator):
             f"{looks}",
             f"words        {len(self.vocabulary_.words):,}, captions of at most {self.longest_}",
             f"parameters   {graph.parameter_count:,}",
-            f"trained      {len(self.history_)} epochs on {self.device_}, seed {self.seed_}"
+            f"trained      {len(self.history_)} epochs on {place_told(self)}, seed {self.seed_}"
             f" ({self.stopped_})",
             *(f"{name:13}{card[name]}" for name in ("weights", "licence") if name in card),
             *([] if self.int8_ is None else [f"int8         {self.int8_.told(ANSWERS)}"]),

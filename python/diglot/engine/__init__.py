@@ -1,31 +1,43 @@
 """Where graphs run, behind one small interface: :class:`Executor`.
 
-Only the ``mxnet*`` files in this folder import MXNet, and only when a graph is run.
+There are two engines, which run the same graphs with the same weights: MXNet and PyTorch. Only the
+``mxnet*`` files in this folder import the first, only the ``torch*`` files the second, and only
+when a graph is run.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from diglot.errors import DeviceError, InputError
+from diglot.errors import DeviceError, InputError, MissingPackageError
+from diglot.gpus import find_gpus
 from diglot.graph import Graph
 
 __all__ = [
+    "ENGINES",
+    "STEADY_ROWS",
     "Device",
     "Executor",
     "Optimiser",
+    "check_engine",
     "devices",
     "int8_scorer",
+    "may_have_gpu",
     "measure_ranges",
     "open_executor",
     "pick_device",
 ]
 
+ENGINES = ("auto", "mxnet", "torch")
 Weigh = Callable[[np.ndarray], np.ndarray]
+# Smaller batches are filled up: products of few rows take other paths, which round differently.
+STEADY_ROWS = 16
 
 
 @dataclass(frozen=True)
@@ -39,15 +51,31 @@ class Device:
         Counts GPUs. Several CPUs are the same one, in parts that know nothing of each other.
     beside : tuple of Device
         Those that train with it, each on a part of every batch.
+    engine : {"mxnet", "torch"}
+        What computes on it.
+    mixed : bool
+        Whether products of matrices and convolutions are computed with bfloat16, the rest, and
+        what is kept, with float32.
     """
 
     kind: str
     index: int = 0
     beside: tuple[Device, ...] = ()
+    engine: str = "mxnet"
+    mixed: bool = False
 
     def __str__(self) -> str:
         name = "cpu" if self.kind == "cpu" and not self.index else f"{self.kind}:{self.index}"
         return ", ".join([name, *map(str, self.beside)])
+
+    def mixing(self) -> Device:
+        """Return the same, computing with bfloat16 where that does."""
+        return replace(self, mixed=True, beside=tuple(other.mixing() for other in self.beside))
+
+    @property
+    def has_integers(self) -> bool:
+        """Whether it can score with 8-bit integers, which is MXNet's on a CPU."""
+        return self.kind == "cpu" and self.engine == "mxnet"
 
 
 @dataclass(frozen=True)
@@ -153,42 +181,76 @@ class Scorer(Protocol):
 
 
 def devices() -> list[dict[str, object]]:
-    """Return one row a device: device, engine and its version."""
-    from diglot.engine import mxnet
+    """Return one row for each device and engine that serves it: device, engine and its version.
 
-    return mxnet.devices()
+    Raises
+    ------
+    MissingPackageError
+        If there is no engine.
+    """
+    from diglot.engine import mxnet, torch
+
+    rows: list[dict[str, object]] = []
+    problems = []
+    for door in (mxnet, torch) if torch.is_installed() else (mxnet,):
+        try:
+            rows += door.devices()
+        except MissingPackageError as error:
+            problems.append(error)
+    if not rows:
+        raise problems[0]
+    return rows
 
 
-def pick_device(device: str | Sequence[str] | Device = "auto") -> Device:
-    """Return the device that ``device`` names; "auto" is the first usable GPU, else the CPU.
+# ---- which engine, and which device
 
-    Several, such as ``["gpu:0", "gpu:1"]``, train together, each on a part of every batch.
+
+def check_engine(engine: object) -> str:
+    """Return the name of an engine; refuse what is none."""
+    if not isinstance(engine, str) or engine not in ENGINES:
+        known = ", ".join(map(repr, ENGINES))
+        raise InputError(f"engine must be one of {known}, not {engine!r}")
+    return engine
+
+
+def pick_device(device: str | Sequence[str] | Device = "auto", engine: str = "auto") -> Device:
+    """Return the device that ``device`` names, and the engine that is to compute on it.
+
+    The device "auto" is the first usable GPU, else the CPU. Several, such as
+    ``["gpu:0", "gpu:1"]``, train together, each on a part of every batch. The engine "auto" is
+    MXNet where it has code for the device, else PyTorch where that is installed.
 
     Raises
     ------
     DeviceError
-        If it is named and not there, or if MXNet's build has no code for it: there is no silent
+        If the device is named and not there, or if no engine has code for it: there is no silent
         fall-back, and no crash later.
+    MissingPackageError
+        If the engine is not installed; the message says what to install.
     """
+    check_engine(engine)
     if isinstance(device, Device):
-        return device
+        return device if engine in ("auto", device.engine) else _with_engine(device, engine)
     if not isinstance(device, str) and isinstance(device, Sequence):
-        return _several(list(device))
-    from diglot.engine import mxnet
-
-    if str(device) == "auto":
-        usable = (i for i in range(mxnet.gpu_count()) if not mxnet.gpu_problem(i))
-        return next((Device("gpu", index) for index in usable), Device("cpu"))
-    found = _named(str(device))
-    if found is None or (found.kind == "cpu" and ":" in str(device)):
+        return _several(list(device), engine)
+    name = str(device)
+    if name == "auto":
+        return _first_usable(engine)
+    found = _named(name)
+    if found is None or (found.kind == "cpu" and ":" in name):
         raise InputError(
             f'device must be "auto", "cpu", "gpu", "gpu:1" or several such as ["gpu:0", "gpu:1"], '
             f"not {device!r}"
         )
-    return _checked(found)
+    return _served(found, engine)
 
 
-def _several(names: list[str]) -> Device:
+def _with_engine(device: Device, engine: str) -> Device:
+    beside = tuple(replace(other, engine=engine) for other in device.beside)
+    return _served(replace(device, engine=engine, beside=beside), engine)
+
+
+def _several(names: list[str], engine: str) -> Device:
     """Return the devices that train together."""
     found = [_named(name) if isinstance(name, str) else None for name in names]
     kinds = {each.kind for each in found if each is not None}
@@ -197,8 +259,8 @@ def _several(names: list[str]) -> Device:
             'device must name one device, or several GPUs that differ, such as ["gpu:0", "gpu:1"] '
             f'(or ["cpu:0", "cpu:1"], to try it out without), not {names!r}'
         )
-    first, *others = map(_checked, found)
-    return replace(first, beside=tuple(others))
+    first = _served(found[0], engine)
+    return replace(first, beside=tuple(_served(other, first.engine) for other in found[1:]))
 
 
 def _named(name: str) -> Device | None:
@@ -208,19 +270,73 @@ def _named(name: str) -> Device | None:
     return Device(kind, int(number or 0))
 
 
-def _checked(device: Device) -> Device:
-    """Refuse a GPU that MXNet cannot use."""
-    if device.kind == "cpu":
-        return device
-    from diglot.engine import mxnet
+def _first_usable(engine: str) -> Device:
+    """Return the first usable GPU of the engines that may be used, else the CPU."""
+    from diglot.engine import mxnet, torch
 
-    problem = mxnet.gpu_problem(device.index)
-    if problem:
-        raise DeviceError(
-            f'device="{device}" was asked for, but {problem} (MXNet {mxnet.version()}); '
-            'use device="cpu" or "auto", or see devices() for what is missing'
-        )
-    return device
+    engines = _candidates(engine)
+    if "mxnet" in engines:
+        usable = (i for i in range(mxnet.gpu_count()) if not mxnet.gpu_problem(i))
+        for index in usable:
+            return Device("gpu", index)
+    if "torch" in engines and (engine == "torch" or engines == ["torch"] or may_have_gpu()):
+        usable = (i for i in range(torch.gpu_count()) if not torch.gpu_problem(i))
+        for index in usable:
+            return Device("gpu", index, engine="torch")
+    return Device("cpu", engine=engines[0])
+
+
+def _served(device: Device, engine: str) -> Device:
+    """Return the device with the engine that is to compute on it; refuse one that none can use."""
+    from diglot.engine import mxnet, torch
+
+    doors, problems = {"mxnet": mxnet, "torch": torch}, []
+    for name in _candidates(engine):
+        if device.kind == "cpu":
+            return replace(device, engine=name)
+        problem = doors[name].gpu_problem(device.index)
+        if not problem:
+            return replace(device, engine=name)
+        told = "MXNet" if name == "mxnet" else "PyTorch"
+        problems.append(f"{problem} ({told} {doors[name].version()})")
+    raise DeviceError(
+        f'device="{device}" was asked for, but {"; and ".join(problems)}; '
+        'use device="cpu" or "auto", or see devices() for what is missing'
+    )
+
+
+def _candidates(engine: str) -> list[str]:
+    """Return the engines that may be used and can be loaded, the first choice first.
+
+    PyTorch is not loaded for that, which takes seconds, where MXNet may do.
+
+    Raises
+    ------
+    MissingPackageError
+        If there is none.
+    """
+    from diglot.engine import mxnet, torch
+
+    if engine == "torch":
+        torch.load()
+        return ["torch"]
+    try:
+        mxnet.load()
+    except MissingPackageError as error:
+        if engine == "mxnet":
+            raise
+        if not torch.is_installed():
+            raise MissingPackageError(
+                f"{error}; or, where there is no MXNet, PyTorch: {torch.HOW_TO_INSTALL}"
+            ) from error
+        torch.load()
+        return ["torch"]
+    return ["mxnet", "torch"] if engine == "auto" and torch.is_installed() else ["mxnet"]
+
+
+def may_have_gpu() -> bool:
+    """Whether it is worth the time to ask PyTorch: NVIDIA's, AMD's and Apple's leave traces."""
+    return bool(find_gpus()) or Path("/dev/kfd").exists() or sys.platform == "darwin"
 
 
 def open_executor(
@@ -231,10 +347,16 @@ def open_executor(
     With ``changing`` it is made for weights that are often loaded anew; else it may fold them
     into something that scores faster.
     """
+    picked = pick_device(device)
+    if picked.engine == "torch":
+        from diglot.engine.torch_executor import TorchExecutor
+        from diglot.engine.torch_parallel import ParallelTorchExecutor
+
+        make = ParallelTorchExecutor if picked.beside else TorchExecutor
+        return make(graph, picked, changing=changing)
     from diglot.engine.mxnet_executor import MXNetExecutor
     from diglot.engine.mxnet_parallel import ParallelExecutor
 
-    picked = pick_device(device)
     make = ParallelExecutor if picked.beside else MXNetExecutor
     return make(graph, picked, changing=changing)
 

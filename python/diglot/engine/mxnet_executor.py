@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from diglot.engine import Device, Optimiser, Weigh
+from diglot.engine import STEADY_ROWS, Device, Optimiser, Weigh
+from diglot.engine.layout import engine_input, from_engine_layout
 from diglot.engine.mxnet import errors_translated, load
 from diglot.engine.mxnet_operators import has_own, make_known
 from diglot.engine.mxnet_optimisers import Updater
@@ -23,38 +24,6 @@ from diglot.operators import Attrs
 _RANDOM = {"Dropout"}
 # What a fused dense layer computes along with itself.
 _TAKEN_ALONG = {"Activation", "LeakyReLU", "abs", "clip", "exp", "sqrt", "square"}
-STEADY_ROWS = 16
-
-
-def to_engine_layout(images: np.ndarray) -> np.ndarray:
-    """Turn (n, height, width, channel) into MXNet's (n, channel, height, width).
-
-    Examples
-    --------
-    >>> to_engine_layout(np.zeros((2, 5, 7, 3), np.float32)).shape
-    (2, 3, 5, 7)
-    """
-    if images.shape[3] == 1:
-        return np.ascontiguousarray(images, np.float32).reshape(
-            images.shape[0], 1, *images.shape[1:3]
-        )
-    return np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)
-
-
-def from_engine_layout(images: np.ndarray) -> np.ndarray:
-    """Turn MXNet's (n, channel, height, width) into (n, height, width, channel).
-
-    Examples
-    --------
-    >>> from_engine_layout(np.zeros((2, 3, 5, 7), np.float32)).shape
-    (2, 5, 7, 3)
-    """
-    return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
-
-
-def engine_input(name: str, values: np.ndarray) -> np.ndarray:
-    """Turn images around; features and targets lie as the graph has them."""
-    return to_engine_layout(values) if name == "data" and values.ndim == 4 else values
 
 
 def _as_in_scoring(graph: Graph) -> Graph:

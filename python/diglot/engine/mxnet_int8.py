@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from diglot.engine import Device
+from diglot.engine import STEADY_ROWS, Device
+from diglot.engine.layout import engine_input
 from diglot.engine.mxnet import errors_translated, load, standard_error_closed
-from diglot.engine.mxnet_executor import STEADY_ROWS, engine_input, fuses_soundly
+from diglot.engine.mxnet_executor import fuses_soundly
 from diglot.engine.mxnet_versions import calibrated, fuse, read_graph, same_arrays
 from diglot.errors import InputError
 from diglot.graph import Graph

@@ -7,9 +7,8 @@ from functools import cache
 import numpy as np
 
 from diglot.engine.mxnet import failures, load
-from diglot.errors import DiglotError, InputError
 from diglot.graph import Graph
-from diglot.own_operators import OP_TYPE, own_operator
+from diglot.own_operators import OP_TYPE, own_operator, told_failure
 
 
 def has_own(graph: Graph) -> bool:
@@ -51,7 +50,7 @@ def make_known() -> None:
             try:
                 return [np.asarray(values, np.float32) for values in function()]
             except BaseException as failure:  # an interrupt, too: MXNet would swallow it
-                failures.append(_told(self._operator.name, failure))
+                failures.append(told_failure(self._operator.name, failure))
                 return [np.full(shape, np.nan, np.float32) for shape in shapes]
 
     class Property(mx.operator.CustomOpProp):
@@ -70,12 +69,3 @@ def make_known() -> None:
             return Operator(self._name)
 
     mx.operator.register(OP_TYPE)(Property)
-
-
-def _told(name: str, failure: BaseException) -> BaseException:
-    """Return a failure in words that name the operator; interrupts stay as they are."""
-    if isinstance(failure, DiglotError) or not isinstance(failure, Exception):
-        return failure
-    told = InputError(f"the own operator {name!r} failed: {type(failure).__name__}: {failure}")
-    told.__cause__ = failure
-    return told

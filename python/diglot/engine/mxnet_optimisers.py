@@ -52,7 +52,8 @@ class Updater:
         self._decay = {n: rule.weight_decay if decays[n] else 0.0 for n in weights}
         moments = () if rule.name == "sgd" and not rule.momentum else _MOMENTS[rule.name]
         self._state = {
-            n: [mx.nd.zeros(w.shape, ctx=w.context) for _ in moments] for n, w in weights.items()
+            n: [mx.nd.zeros(w.shape, ctx=w.context, dtype=w.dtype) for _ in moments]
+            for n, w in weights.items()
         }
         self._moments = moments
         self._steps = 0

@@ -9,6 +9,7 @@ import numpy as np
 from diglot.engine import Optimiser
 from diglot.engine.mxnet import errors_translated
 from diglot.engine.mxnet_executor import MXNetExecutor
+from diglot.engine.parts import part
 from diglot.graph import Graph
 
 
@@ -41,7 +42,7 @@ class ParallelExecutor(MXNetExecutor):
         runners = [self, *self._others][:batch]  # at least one row for each
         with errors_translated(batch):
             for number, runner in enumerate(runners):
-                runner._differentiate(_part(inputs, number, len(runners)), seed + number)
+                runner._differentiate(part(inputs, number, len(runners)), seed + number)
             for other in runners[1:]:
                 for name, gradient in self._updater.gradients.items():
                     gradient += other._updater.gradients[name].as_in_context(self._context)
@@ -68,7 +69,3 @@ class ParallelExecutor(MXNetExecutor):
         super().set_totals(values)
         for other in self._others:
             other.set_totals(np.zeros_like(values))
-
-
-def _part(inputs: Mapping[str, np.ndarray], number: int, count: int) -> dict[str, np.ndarray]:
-    return {name: np.array_split(values, count)[number] for name, values in inputs.items()}

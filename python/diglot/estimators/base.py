@@ -67,9 +67,13 @@ class NetworkEstimator(Filed, BaseEstimator):
         The seed that was used.
     device_ : str
         Where it was trained.
+    engine_ : str
+        What trained it, "mxnet" or "torch"; "" for a model from a file, which does not say.
     stopped_ : str
         "completed", "early", "callback", "interrupted" or "diverged".
     """
+
+    engine_ = ""
 
     # ---- fitting
 
@@ -129,7 +133,7 @@ class NetworkEstimator(Filed, BaseEstimator):
             **settings,
         )
 
-    def _settle(self, fitted: Fitted, seed: int, device: Any, *, first_epoch: int = 0) -> None:
+    def _settle(self, fitted: Fitted, seed: int, device: Device, *, first_epoch: int = 0) -> None:
         """Set the attributes that every fitted model has; epochs of earlier fits stay."""
         result = fitted.result
         history = pd.DataFrame(result.history)
@@ -144,7 +148,7 @@ class NetworkEstimator(Filed, BaseEstimator):
         self.best_epoch_ = result.best_epoch
         self.stopped_ = result.stopped
         self.seed_ = seed
-        self.device_ = str(device)
+        self.device_, self.engine_ = str(device), device.engine
         self._runtime = Runtime()
 
     def _prepared(self, images: ImageSet, graph: Graph) -> PreparedImages:
@@ -156,10 +160,20 @@ class NetworkEstimator(Filed, BaseEstimator):
 
     def _kept(self, name: Any, make: Callable[[Device], Any]) -> Any:
         """Return what answers for the fitted network; it is made for a device when first asked."""
-        kept = self._runtime.kept
-        if name not in kept:
-            kept[name] = make(pick_device(self.device if self.device != self.device_ else "auto"))
-        return kept[name]
+        kept, key = self._runtime.kept, (name, self.engine, self._is_mixed())
+        if key not in kept:
+            kept[key] = make(self._device())
+        return kept[key]
+
+    def _device(self) -> Device:
+        """Return what answers: what was asked for, or the best here, where that is elsewhere."""
+        wanted = self.device if self.device != self.device_ else "auto"
+        device = pick_device(wanted, self.engine)
+        # A file may say so and be opened where there is MXNet only: it answers in float32.
+        return device.mixing() if self._is_mixed() and device.engine == "torch" else device
+
+    def _is_mixed(self) -> bool:
+        return getattr(self, "precision", None) == "mixed"
 
     # ---- files and words
 
@@ -169,6 +183,11 @@ class NetworkEstimator(Filed, BaseEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "network_")
+
+
+def place_told(model: Any) -> str:
+    """Return in words where a model was trained, and what by: "cpu (torch)"."""
+    return f"{model.device_} ({model.engine_})" if model.engine_ else str(model.device_)
 
 
 def last_measures(history: pd.DataFrame, names: Sequence[str]) -> str:

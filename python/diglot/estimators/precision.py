@@ -16,7 +16,7 @@ from diglot.errors import InputError, ModelFileError
 from diglot.graph import Graph
 from diglot.images import PreparedImages, batches
 
-PRECISIONS = ("auto", "float32", "int8")
+PRECISIONS = ("auto", "float32", "int8", "mixed")
 LEAST_AGREEMENT = 0.995  # of answers, for "auto" to take integers
 LEAST_WORK = 50_000_000  # multiply-adds of an image: below, reading it takes longer than scoring
 _IMAGES, _BATCH = 64, 16
@@ -84,6 +84,26 @@ def check_precision(given: Any) -> None:
     if given not in PRECISIONS:
         known = ", ".join(map(repr, PRECISIONS))
         raise InputError(f"precision must be one of {known}, not {given!r}")
+
+
+def with_precision(device: Device, precision: str) -> Device:
+    """Return the device, with the numbers that a fit is to compute with.
+
+    Raises
+    ------
+    InputError
+        If the engine does not have them, before anything is computed.
+    """
+    if precision == "int8" and device.engine == "torch" and device.kind == "cpu":
+        raise InputError(
+            'precision="int8" is MXNet\'s: on PyTorch networks score in float32; use '
+            'precision="auto", or engine="mxnet"'
+        )
+    if precision != "mixed":
+        return device
+    if device.engine != "torch":
+        raise InputError('precision="mixed" is PyTorch\'s: use engine="torch" with it')
+    return device.mixing()
 
 
 # ---- calibration
@@ -176,7 +196,7 @@ class WithPrecision:
         """Measure what scoring with integers needs, where it may be wanted."""
         large = graph.multiply_adds >= LEAST_WORK
         wanted = self.precision == "int8" or (self.precision == "auto" and large)
-        if not wanted or device.kind != "cpu":
+        if not wanted or not device.has_integers:
             return None
         found = calibrate()
         if found is None and self.precision == "int8":
@@ -196,13 +216,13 @@ class WithPrecision:
         from others of this model.
         """
         known = self.int8_
-        if known is None or self.precision == "float32":
+        if known is None or self.precision in ("float32", "mixed"):
             return None
         if self.precision == "auto" and known.agreement < LEAST_AGREEMENT:
             return None
 
         def chosen(device: Device) -> Scorer | None:
-            if device.kind != "cpu":
+            if not device.has_integers:
                 return None
             try:
                 integers = int8_scorer(graph, known.ranges)

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from diglot.augment import augment
-from diglot.engine import Optimiser
+from diglot.engine import Optimiser, check_engine
 from diglot.errors import InputError
 from diglot.progress import reporter
 from diglot.seeds import check_seed
 from diglot.training import learning_rate
 
-# Not part of a model file: they say how to watch and keep a fit, not what it is.
-UNSAVED = ("callbacks", "verbose", "checkpoint", "checkpoint_every", "resume")
+# Not part of a model file: they say how to watch, keep and compute a fit, not what it is.
+UNSAVED = ("callbacks", "verbose", "checkpoint", "checkpoint_every", "resume", "engine")
 
 
 def keep_settings(model: Any, given: Mapping[str, Any]) -> None:
@@ -70,6 +70,7 @@ def check_training(model: Any) -> None:
         number(name, getattr(model, name, 0.0), lambda v: 0 <= v < 1, "a number from 0 to below 1")
     if model.checkpoint_every is not None and model.checkpoint is None and not model.resume:
         raise InputError("checkpoint_every needs checkpoint=, the folder to save in")
+    check_engine(model.engine)
     learning_rate(model.schedule, 1.0, 0, 1)
     optimiser(model)
     augment(model.augment)

@@ -18,7 +18,7 @@ from diglot.augment import augment
 from diglot.builder import initial_weights
 from diglot.engine import Device, Optimiser, Scorer, open_executor, pick_device
 from diglot.errors import DivergedError, InputError
-from diglot.estimators.base import NetworkEstimator, last_measures
+from diglot.estimators.base import NetworkEstimator, last_measures, place_told
 from diglot.estimators.inputs import (
     check_channels,
     input_spec,
@@ -27,7 +27,7 @@ from diglot.estimators.inputs import (
     standardised,
 )
 from diglot.estimators.phases import Fitted, plan_phases, score_batch
-from diglot.estimators.precision import WithPrecision
+from diglot.estimators.precision import WithPrecision, with_precision
 from diglot.estimators.settings import epochs as epochs_of
 from diglot.estimators.settings import is_several, number, optimiser, whole
 from diglot.graph import Graph
@@ -324,7 +324,7 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
         session: Session,
     ) -> Iterator[Fit]:
         """Decide everything about a fit; images are open as long as it goes on."""
-        device = pick_device(self.device)
+        device = with_precision(pick_device(self.device, self.engine), self.precision)
         given = graph.weights is not None
         if not given and session.train != "all":
             raise InputError(
@@ -597,7 +597,7 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
             "input": f"{spec.height} x {spec.width} pixels, {spec.channels} channel(s)",
             **self._outcome_words(),
             **beside,
-            "trained": f"{len(self.history_)} epochs{self._images_told()} on {self.device_}, "
+            "trained": f"{len(self.history_)} epochs{self._images_told()} on {place_told(self)}, "
             f"seed {self.seed_} ({self.stopped_})",
             **lineage(self),
             **({} if self.int8_ is None else {"int8": self.int8_.told("training images")}),

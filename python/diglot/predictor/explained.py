@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from diglot.engine import pick_device
 from diglot.errors import InputError
 from diglot.estimators.inputs import check_channels
 from diglot.explanation import METHODS, Saliency, settings_of
@@ -80,7 +79,7 @@ class Explained:
                 ready,
                 self._output_codes(classes, len(images)),
                 extra=None if beside is None else {COVARIATES: beside},
-                device=pick_device(self.device if self.device != self.device_ else "auto"),
+                device=self._device(),
                 threads=self.threads,
                 reporter=reporter(self.verbose),
                 **settings,

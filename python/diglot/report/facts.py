@@ -221,8 +221,13 @@ def _facts(model: Any) -> pd.DataFrame:
         facts += lineage(model).items()
     facts += [
         (name, getattr(model, attribute))
-        for name, attribute in [("seed", "seed_"), ("device", "device_"), ("ended", "stopped_")]
-        if getattr(model, attribute, None) is not None
+        for name, attribute in [
+            ("seed", "seed_"),
+            ("device", "device_"),
+            ("engine", "engine_"),
+            ("ended", "stopped_"),
+        ]
+        if getattr(model, attribute, None) not in (None, "")
     ]
     if hasattr(model, "fingerprint"):
         facts.append(("fingerprint", model.fingerprint()))

@@ -1,0 +1,168 @@
+"""The one door to PyTorch: a guarded import, its devices, and its errors in our words."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+from diglot.errors import DeviceError, MissingPackageError, OutOfMemoryError
+
+HOW_TO_INSTALL = "pip install 'torch>=2.0'"
+_OLDEST = (2, 0)
+_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+def is_installed() -> bool:
+    """Whether there is a PyTorch, without loading it, which takes seconds."""
+    return importlib.util.find_spec("torch") is not None
+
+
+@cache
+def load() -> ModuleType:
+    """Import PyTorch, once.
+
+    Raises
+    ------
+    MissingPackageError
+        If it is not installed, too old, or cannot be loaded.
+    """
+    try:
+        module = importlib.import_module("torch")
+    except (ImportError, OSError) as error:
+        raise MissingPackageError(
+            f"PyTorch cannot be loaded ({error}); install it with: {HOW_TO_INSTALL}"
+        ) from error
+    numbers = tuple(int(part) for part in module.__version__.split(".")[:2])
+    if numbers < _OLDEST:
+        raise MissingPackageError(
+            f"PyTorch is {module.__version__} and must be 2.0 or newer: {HOW_TO_INSTALL}"
+        )
+    return module
+
+
+def version() -> str:
+    """Return PyTorch's version, such as "2.13.0+cpu"."""
+    return str(load().__version__)
+
+
+def gpu_kind() -> str:
+    """Return what PyTorch calls the GPUs that it sees: "cuda" (AMD's, too), "mps", "xpu" or ""."""
+    torch = load()
+    if torch.cuda.is_available():
+        return "cuda"
+    if torch.backends.mps.is_available():
+        return "mps"
+    xpu = getattr(torch, "xpu", None)  # Intel's came with 2.3
+    return "xpu" if xpu is not None and xpu.is_available() else ""
+
+
+def gpu_count() -> int:
+    """Return how many GPUs PyTorch sees."""
+    kind = gpu_kind()
+    if kind in ("cuda", "xpu"):
+        return int(getattr(load(), kind).device_count())
+    return int(kind == "mps")
+
+
+def gpu_problem(index: int) -> str:
+    """Return why PyTorch cannot use GPU ``index``; "" if it can."""
+    count = gpu_count()
+    if index >= count:
+        return f"PyTorch sees only {count} GPU(s)" if count else "PyTorch sees no GPU"
+    torch = load()
+    if gpu_kind() != "cuda" or torch.version.hip:
+        return ""
+    code, capability = torch.cuda.get_arch_list(), torch.cuda.get_device_capability(index)
+    if not code or serves(code, capability):
+        return ""
+    told = "{}.{}".format(*capability)
+    return (
+        f"PyTorch {version()} has no code for its compute capability {told} "
+        f"(it has: {', '.join(code)}): install another build, see https://pytorch.org"
+    )
+
+
+def serves(code: list[str], capability: tuple[int, int]) -> bool:
+    """Whether a build with code for these architectures runs on a compute capability.
+
+    Machine code runs on GPUs of its own generation from its own number on; what is called
+    "compute" is compiled by the driver of any newer one.
+
+    Examples
+    --------
+    >>> serves(["sm_80", "sm_90"], (8, 9)), serves(["sm_80"], (9, 0))
+    (True, False)
+    >>> serves(["sm_80", "compute_80"], (9, 0))
+    True
+    """
+    for entry in code:
+        word, _, digits = entry.partition("_")
+        digits = digits.rstrip("af")  # such as sm_90a: of this very GPU
+        if not digits.isdigit():
+            continue
+        known = (int(digits[:-1]), int(digits[-1]))
+        if word == "compute" and known <= capability:
+            return True
+        if word == "sm" and known[0] == capability[0] and known <= capability:
+            return True
+    return False
+
+
+def devices() -> list[dict[str, object]]:
+    """Return one row a device that PyTorch can use: device, engine, version, memory in bytes."""
+    torch = load()
+    rows: list[dict[str, object]] = [
+        {"device": "cpu", "engine": "torch", "version": version(), "memory": None}
+    ]
+    for index in range(gpu_count()):
+        if gpu_problem(index):
+            continue
+        kind, memory, name = gpu_kind(), None, ""
+        if kind == "cuda":
+            told = torch.cuda.get_device_properties(index)
+            memory, name = told.total_memory, told.name
+        rows.append(
+            {
+                "device": f"gpu:{index}",
+                "engine": "torch",
+                "version": version(),
+                "memory": memory,
+                "name": name or {"mps": "Apple GPU", "xpu": "Intel GPU"}.get(kind, "GPU"),
+            }
+        )
+    return rows
+
+
+def torch_device(kind: str, index: int) -> Any:
+    """Return PyTorch's device for ours."""
+    torch = load()
+    if kind == "cpu":
+        return torch.device("cpu")
+    return torch.device(gpu_kind(), index)
+
+
+@contextmanager
+def errors_translated(batch: int) -> Iterator[None]:
+    """Turn PyTorch's errors into ours; ``batch`` is the size that was being computed."""
+    torch = load()
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, DeviceError):  # is a RuntimeError, and told already
+            raise
+        text = str(error)
+        without_memory = (MemoryError, torch.cuda.OutOfMemoryError)
+        if isinstance(error, without_memory) or any(w in text.lower() for w in _MEMORY_WORDS):
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            raise OutOfMemoryError(
+                f"a batch of {batch} images does not fit into memory; "
+                f"try batch_size={max(1, batch // 2)}"
+            ) from error
+        last = [line for line in text.strip().splitlines() if line.strip()] or ["unknown error"]
+        raise DeviceError(f"PyTorch failed: {last[0].strip()}") from error

@@ -1,0 +1,246 @@
+"""Graphs on PyTorch: for training and for scoring, on any device that PyTorch serves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+
+from diglot.engine import STEADY_ROWS, Device, Optimiser, Weigh
+from diglot.engine.shortcuts import pooled_first
+from diglot.engine.torch import errors_translated, load, torch_device
+from diglot.engine.torch_mode import Mode, Tensor
+from diglot.engine.torch_optimisers import Updater
+from diglot.engine.torch_program import Program
+from diglot.errors import InputError
+from diglot.graph import Graph
+
+torch = load()
+
+
+class TorchExecutor:
+    """Runs one graph on one device; see :class:`diglot.engine.Executor`.
+
+    Parameters
+    ----------
+    graph : Graph
+        With weights.
+    device : Device
+    changing : bool
+        Whether its weights are often loaded anew; it makes no difference here.
+    dtype : {"float32", "float64"}
+        The second is for tests, which compare engines by it.
+    """
+
+    def __init__(
+        self, graph: Graph, device: Device, *, changing: bool = False, dtype: str = "float32"
+    ) -> None:
+        if graph.weights is None:
+            raise InputError(f"network {graph.name!r} has no weights yet: train or load it first")
+        self.device, self._graph = device, graph
+        self._at, self._dtype = torch_device(device.kind, device.index), getattr(torch, dtype)
+        self._mode = Mode(training=False, generator=torch.Generator(device=self._at))
+        self._decides = any(node.subgraphs for node in graph.nodes)
+        self._score = Program(graph, self._mode)
+        self._arrays: dict[str, Tensor] = {}
+        with errors_translated(1):
+            for name, parameter in graph.parameters.items():
+                array = torch.zeros(parameter.shape, dtype=self._dtype, device=self._at)
+                self._arrays[name] = self._laid(array).requires_grad_(not parameter.auxiliary)
+        self.load_weights(graph.weights)
+        self._train: Program | None = None
+        self._updater: Updater | None = None
+        self._kept: dict[str, Tensor] = {}
+        self._totals: list[Tensor] = []
+
+    # ---- arrays in and out
+
+    def _array(self, name: str, values: np.ndarray) -> Tensor:
+        """Return an input on the device, images as (n, channel, height, width)."""
+        values = np.asarray(values)
+        if not values.flags.writeable:
+            values = values.copy()  # PyTorch warns of arrays that it might write to
+        array = torch.from_numpy(values).to(self._at, self._dtype)
+        return self._laid(array.permute(0, 3, 1, 2)) if _is_image(name, array) else array
+
+    def _laid(self, array: Tensor) -> Tensor:
+        """Return images or filters as the device is quickest with them in memory.
+
+        The tensor cores of GPUs want the channels of a place side by side, oneDNN's plain
+        convolutions want whole planes.
+        """
+        last = array.dim() == 4 and self._at.type == "cuda"
+        layout = torch.channels_last if last else torch.contiguous_format
+        return array.contiguous(memory_format=layout)
+
+    def _padded(self, name: str, values: np.ndarray) -> Tensor:
+        """Fill small batches up, so that an image's answer does not depend on its company."""
+        if len(values) < STEADY_ROWS and not self._decides:
+            filled = np.zeros((STEADY_ROWS, *values.shape[1:]), values.dtype)
+            filled[: len(values)] = values
+            values = filled
+        return self._array(name, values)
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Return copies of all weights and statistics; waits for the device."""
+        with errors_translated(1):
+            return {n: np.array(a.detach().cpu(), order="C") for n, a in self._arrays.items()}
+
+    def load_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Set all weights and statistics."""
+        with errors_translated(1), torch.no_grad():
+            for name, array in self._arrays.items():
+                array.copy_(torch.from_numpy(np.array(weights[name])))
+
+    # ---- training
+
+    def prepare_training(
+        self, graph: Graph, optimiser: Optimiser, factors: Mapping[str, float] | None = None
+    ) -> None:
+        """Take the training graph; its parameters are the executor's."""
+        factors, parameters = factors or {}, self._graph.parameters
+        learned = {}
+        for name, parameter in parameters.items():
+            learns = not parameter.auxiliary and bool(factors.get(name, 1.0))
+            self._arrays[name].requires_grad_(learns)
+            if learns:
+                learned[name] = self._arrays[name]
+        self._train, self._train_inputs = Program(pooled_first(graph), self._mode), graph.inputs
+        decays = {name: parameters[name].decays for name in learned}
+        rates = {name: factors.get(name, 1.0) for name in learned}
+        self._updater = Updater(optimiser, learned, decays, rates)
+        self.set_totals(np.zeros(len(graph.heads)))
+
+    def train_step(self, inputs: Mapping[str, np.ndarray], rate: float, seed: int) -> None:
+        """Go one step down the gradient of the mean of the first output."""
+        batch = len(inputs[self._train_inputs[0]])
+        with errors_translated(batch):
+            self._updater.step(self._differentiated(inputs, seed, batch), rate)
+
+    def _differentiated(
+        self, inputs: Mapping[str, np.ndarray], seed: int, batch: int
+    ) -> dict[str, Tensor]:
+        """Return the gradients of the first output's mean, and add the outputs to the totals.
+
+        ``batch`` is of how many rows, which may be more than these.
+        """
+        learned = self._updater.weights
+        self._mode.generator.manual_seed(seed)
+        with self._in_training(), _settled():
+            with self._numbers():
+                outputs = self._training_outputs(inputs)
+            found = (
+                torch.autograd.grad(
+                    outputs[0].sum() / batch, list(learned.values()), allow_unused=True
+                )
+                if learned
+                else ()
+            )
+        for total, output in zip(self._totals, outputs, strict=True):
+            total += output.detach().sum()
+        return {
+            name: torch.zeros_like(weight) if gradient is None else gradient
+            for (name, weight), gradient in zip(learned.items(), found, strict=True)
+        }
+
+    @contextmanager
+    def _numbers(self) -> Iterator[None]:
+        """Compute with the numbers that the device is to."""
+        mixing = torch.autocast(self._at.type, torch.bfloat16, enabled=self.device.mixed)
+        with _settled(), mixing:
+            yield
+
+    @contextmanager
+    def _in_training(self) -> Iterator[None]:
+        self._mode.training = True
+        try:
+            yield
+        finally:
+            self._mode.training = False
+
+    def _training_outputs(self, inputs: Mapping[str, np.ndarray]) -> list[Tensor]:
+        given = {name: self._array(name, inputs[name]) for name in self._train_inputs}
+        return self._train({**self._arrays, **given})
+
+    def losses(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the sums of the training graph's outputs in scoring mode; nothing changes."""
+        with (
+            errors_translated(len(inputs[self._train_inputs[0]])),
+            torch.no_grad(),
+            self._numbers(),
+        ):
+            return np.array([float(o.sum()) for o in self._training_outputs(inputs)])
+
+    def totals(self) -> np.ndarray:
+        """Return the sums of the training graph's outputs; waits for the device."""
+        with errors_translated(1):
+            return np.array([float(total) for total in self._totals])
+
+    def set_totals(self, values: np.ndarray) -> None:
+        """Set those sums."""
+        make = dict(dtype=self._dtype, device=self._at)
+        self._totals = [torch.tensor(float(value), **make) for value in values]
+
+    def optimiser_state(self) -> dict[str, np.ndarray]:
+        """Return the optimiser's arrays and its step counter."""
+        with errors_translated(1):
+            return self._updater.state()
+
+    def load_optimiser_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Set what :meth:`optimiser_state` returned."""
+        self._updater.load_state(state)
+
+    # ---- answers
+
+    def forward(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the graph's first output, in scoring mode."""
+        return self.outputs(inputs, 1)[0]
+
+    def outputs(
+        self, inputs: Mapping[str, np.ndarray], count: int | None = None
+    ) -> list[np.ndarray]:
+        """Return all outputs of the graph, or the first ones, in scoring mode."""
+        rows = len(next(iter(inputs.values())))
+        with errors_translated(rows), torch.inference_mode(), self._numbers():
+            given = {name: self._padded(name, values) for name, values in inputs.items()}
+            found = self._score({**self._arrays, **self._kept, **given})
+            return [output[:rows].to(self._dtype).cpu().numpy() for output in found[:count]]
+
+    def gradients(
+        self, inputs: Mapping[str, np.ndarray], wrt: str, weigh: Weigh
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the first output, and the gradient of its weighted sum by the input ``wrt``."""
+        rows = len(inputs[wrt])
+        with errors_translated(rows), _settled():
+            given = {name: self._padded(name, values) for name, values in inputs.items()}
+            given[wrt].requires_grad_()
+            first = self._score({**self._arrays, **self._kept, **given})[0]
+            values = first.detach().cpu().numpy()
+            weights = np.zeros_like(values)
+            weights[:rows] = weigh(values[:rows])
+            by = torch.from_numpy(weights).to(self._at)
+            (gradient,) = torch.autograd.grad(first, given[wrt], by, allow_unused=True)
+        if gradient is None:
+            gradient = torch.zeros_like(given[wrt])
+        if _is_image(wrt, gradient):
+            gradient = gradient.permute(0, 2, 3, 1)
+        return values[:rows], np.ascontiguousarray(gradient[:rows].cpu().numpy())
+
+    def keep(self, inputs: Mapping[str, np.ndarray]) -> None:
+        """Leave these inputs on the device; the next calls need not give them again."""
+        with errors_translated(1):  # copies: the caller may change its arrays
+            self._kept = {n: self._padded(n, np.array(values)) for n, values in inputs.items()}
+
+
+def _is_image(name: str, array: Tensor) -> bool:
+    return name == "data" and array.dim() == 4
+
+
+@contextmanager
+def _settled() -> Iterator[None]:
+    """Let cuDNN compute the same bytes each time, with all bits of a float."""
+    with torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    ):
+        yield

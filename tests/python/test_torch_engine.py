@@ -1,0 +1,318 @@
+"""The PyTorch engine behind the executor's interface: steps, optimisers, state in and out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from diglot.builder import Builder, initial_weights
+from diglot.engine import (
+    Device,
+    Optimiser,
+    check_engine,
+    devices,
+    open_executor,
+    pick_device,
+)
+from diglot.engine import torch as door
+from diglot.engine.mxnet import load
+from diglot.engine.mxnet_optimisers import Updater as MXNetUpdater
+from diglot.errors import DeviceError, InputError, MissingPackageError, OutOfMemoryError
+from diglot.graph import InputSpec
+from diglot.networks import network
+from test_engine import computed, dense, losses_of, some, trained
+from test_training import reference
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning:mxnet")
+
+from diglot.engine.torch_executor import TorchExecutor  # noqa: E402
+from diglot.engine.torch_optimisers import Updater  # noqa: E402
+
+TORCH = Device("cpu", engine="torch")
+RULES = {
+    "sgd": Optimiser("sgd", weight_decay=0.1),
+    "sgd without momentum": Optimiser("sgd", momentum=0.0, weight_decay=0.1),
+    "clipped": Optimiser("sgd", weight_decay=0.1, clip_norm=0.5),
+    "adam": Optimiser("adam", weight_decay=0.1),
+    "adamw": Optimiser("adamw", weight_decay=0.1, clip_norm=0.5),
+}
+NAMES = {"decays": True, "stays": False, "slow": True}
+FACTORS = {"decays": 1.0, "stays": 0.25, "slow": 0.25}
+
+
+# ---- optimisers
+
+
+def ten_steps(rule, dtype=np.float64):
+    """Return the first weights, and ten gradients of a batch of 4."""
+    rng = np.random.default_rng(2)
+    start = {n: rng.normal(size=(3, 2)).astype(dtype) for n in NAMES}
+    return start, [{n: rng.normal(size=(3, 2)).astype(dtype) for n in NAMES} for _ in range(10)]
+
+
+def by_torch(rule, start, steps, state=None):
+    weights = {n: torch.from_numpy(a.copy()) for n, a in start.items()}
+    updater = Updater(rule, weights, NAMES, FACTORS)
+    if state is not None:
+        updater.load_state(state)
+    for step in steps:
+        updater.step({n: torch.from_numpy(g) for n, g in step.items()}, 0.05)
+    return {n: w.numpy() for n, w in weights.items()}, updater.state()
+
+
+def by_mxnet(rule, start, steps, state=None):
+    mx = load()
+    weights = {n: mx.nd.array(a, dtype=a.dtype) for n, a in start.items()}
+    gradients = {n: mx.nd.zeros(a.shape, dtype=a.dtype) for n, a in weights.items()}
+    updater = MXNetUpdater(mx, rule, weights, gradients, NAMES, FACTORS)
+    if state is not None:
+        updater.load_state(state)
+    for step in steps:
+        for n, g in step.items():
+            gradients[n][:] = 4 * g
+        updater.step(0.05, 4)
+    return {n: w.asnumpy() for n, w in weights.items()}, updater.state()
+
+
+@pytest.mark.needs_mxnet1("2.0's operators want single precision")
+@pytest.mark.parametrize("name", RULES)
+def test_ten_steps_are_those_of_mxnet(name):
+    # MXNet's norm of all gradients is of single precision.
+    clips = RULES[name].clip_norm is not None
+    start, steps = ten_steps(RULES[name], np.float32 if clips else np.float64)
+    weights, state = by_torch(RULES[name], start, steps)
+    wanted, kept = by_mxnet(RULES[name], start, steps)
+    assert list(state) == list(kept)
+    for key, values in {**wanted, **kept}.items():
+        found, off = {**weights, **state}[key], 2e-6 if clips else 1e-6
+        np.testing.assert_allclose(found, values, rtol=off, atol=off)
+
+
+@pytest.mark.parametrize("clip", [None, 0.5])
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_ten_steps_are_those_of_the_papers(name, clip):
+    rng = np.random.default_rng(2)
+    start = {n: rng.normal(size=(3, 2)) for n in "ab"}
+    steps = [{n: rng.normal(size=(3, 2)) for n in "ab"} for _ in range(10)]
+    weights = {n: torch.from_numpy(a.copy()) for n, a in start.items()}
+    rule = Optimiser(name, weight_decay=0.1, clip_norm=clip)
+    updater = Updater(rule, weights, {"a": True, "b": False}, {"a": 1.0, "b": 0.25})
+    for step in steps:
+        updater.step({n: torch.from_numpy(g) for n, g in step.items()}, 0.05)
+    want = reference(name, start, steps, 0.05, 0.1, clip)
+    for n in "ab":
+        np.testing.assert_allclose(weights[n].numpy(), want[n], rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_state_of_one_goes_on_in_the_other(name):
+    start, steps = ten_steps(RULES[name], np.float32)
+    whole, _ = by_mxnet(RULES[name], start, steps)
+    for first, second in ((by_torch, by_mxnet), (by_mxnet, by_torch)):
+        half, state = first(RULES[name], start, steps[:5])
+        ended, _ = second(RULES[name], half, steps[5:], state)
+        for key in whole:
+            np.testing.assert_allclose(ended[key], whole[key], rtol=1e-5, atol=1e-6)
+
+
+# ---- the executor, as test_engine.py asks MXNet's
+
+
+@pytest.mark.parametrize("rows", [1, 5, 16, 33])
+def test_all_outputs_are_computed_for_any_number_of_rows(rows):
+    graph, x = dense(), some(rows)["x"]
+    executor = open_executor(graph, TORCH)
+    assert isinstance(executor, TorchExecutor)
+    first, second = executor.outputs({"x": x})
+    assert np.allclose(first, computed(graph.weights, x), atol=1e-5)
+    assert np.allclose(second, x.sum(axis=(1, 2)), atol=1e-5)
+    assert np.array_equal(executor.forward({"x": x}), first)
+
+
+def test_training_takes_several_lengths():
+    graph = dense()
+    executors = [open_executor(graph, device) for device in ("cpu", TORCH)]
+    for executor in executors:
+        executor.prepare_training(trained(graph), Optimiser("adam", weight_decay=0.01))
+        for step, (count, length) in enumerate([(6, 4), (3, 7), (6, 4), (2, 1), (5, 7)]):
+            executor.train_step(some(count, length, seed=step), 0.1, 0)
+    first, second = executors
+    np.testing.assert_allclose(second.totals(), first.totals(), rtol=1e-5)
+    for name, weight in first.weights().items():
+        np.testing.assert_allclose(second.weights()[name], weight, atol=1e-5)
+
+
+def test_losses_are_computed_and_nothing_changes():
+    graph = dense()
+    executor = open_executor(graph, TORCH)
+    executor.prepare_training(trained(graph), Optimiser("adam"))
+    executor.train_step(some(4), 0.1, 0)
+    weights, totals, state = executor.weights(), executor.totals(), executor.optimiser_state()
+    inputs = {**some(9, 6, seed=5), "reward": np.zeros(3)}
+    assert executor.losses(inputs) == pytest.approx([losses_of(weights, inputs).sum(), 9], rel=1e-5)
+    assert np.array_equal(executor.totals(), totals)
+    for before, after in ((weights, executor.weights()), (state, executor.optimiser_state())):
+        assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_what_is_kept_is_a_copy_and_need_not_be_given_again():
+    b = Builder(InputSpec(1, 1, 1), images=False)
+    x, y = b.input("x", (3,)), b.input("y", (3,))
+    graph = b.graph("sum", b.add("elemwise_sub", x, y, name="difference")).with_weights({})
+    executor = open_executor(graph, TORCH)
+    one, other = np.random.default_rng(0).normal(size=(2, 20, 3)).astype(np.float32)
+    executor.keep({"y": other})
+    kept = other.copy()
+    other[:] = 0
+    assert np.allclose(executor.forward({"x": one}), one - kept)
+    executor.keep({})
+    assert np.allclose(executor.forward({"x": one, "y": one}), 0)
+
+
+def small(name="resnet20", **settings):
+    graph = network(name, classes=3, size=(9, 12), channels=2, **settings)
+    return graph.with_weights(initial_weights(graph, 1))
+
+
+def with_loss(graph):
+    b = Builder(graph.input, graph)
+    log_p = b.add("log_softmax", b.start_output(), name="log_p")
+    picked = b.add("pick", log_p, b.input("label", ()), name="picked")
+    return b.graph("loss", b.add("negative", picked, name="loss"))
+
+
+def batch(rows=8, seed=1):
+    rng = np.random.default_rng(seed)
+    images = rng.normal(size=(rows, 9, 12, 2)).astype(np.float32)
+    return {"data": images, "label": rng.integers(0, 3, rows).astype(np.float32)}
+
+
+def stepped(executor, graph, steps=3, factors=None):
+    executor.prepare_training(with_loss(graph), Optimiser("sgd"), factors)
+    for step in range(steps):
+        executor.train_step(batch(seed=step), 0.05, step)
+    return executor.weights()
+
+
+def test_a_network_with_statistics_trains_as_on_mxnet():
+    graph = small(widths=(4, 6, 8))
+    first, second = (stepped(open_executor(graph, d), graph) for d in ("cpu", TORCH))
+    for name, weight in first.items():
+        np.testing.assert_allclose(second[name], weight, rtol=2e-3, atol=2e-4, err_msg=name)
+    moved = [n for n, w in first.items() if n.endswith("_moving_var")]
+    assert moved and all(not np.allclose(second[n], graph.weights[n]) for n in moved)
+
+
+def test_what_is_frozen_stays():
+    graph = small(widths=(4, 6, 8))
+    head = set(graph.groups["head"])
+    factors = {n: float(n in head) for n in graph.parameters}
+    frozen = graph.frozen(set(graph.parameters) - head)
+    found = stepped(open_executor(frozen, TORCH), frozen, factors=factors)
+    for name, weight in graph.weights.items():
+        assert np.array_equal(found[name], weight) != (name in head), name
+
+
+def test_dropout_is_that_of_the_steps_seed_and_leaves_others_chance_alone():
+    graph = small("mlp", dropout_rate=0.5)
+    torch.manual_seed(4)
+    expected = torch.rand(3)
+    torch.manual_seed(4)
+    first, again = (stepped(open_executor(graph, TORCH), graph) for _ in range(2))
+    assert torch.equal(torch.rand(3), expected)
+    assert all(np.array_equal(again[n], w) for n, w in first.items())
+    executor = open_executor(graph, TORCH)
+    executor.prepare_training(with_loss(graph), Optimiser("sgd"))
+    executor.train_step(batch(), 0.05, 99)
+    other = open_executor(graph, TORCH)
+    other.prepare_training(with_loss(graph), Optimiser("sgd"))
+    other.train_step(batch(), 0.05, 98)
+    assert any(not np.array_equal(other.weights()[n], w) for n, w in executor.weights().items())
+
+
+def test_gradients_by_the_input_are_mxnets():
+    graph = small(widths=(4, 6, 8))
+    inputs = {"data": batch()["data"]}
+    (a, first), (b, second) = (
+        open_executor(graph, d).gradients(
+            inputs, "data", lambda v: np.eye(3, dtype=np.float32)[[0] * len(v)]
+        )
+        for d in ("cpu", TORCH)
+    )
+    assert first.shape == inputs["data"].shape
+    np.testing.assert_allclose(b, a, atol=1e-5)
+    np.testing.assert_allclose(second, first, atol=1e-5 * np.abs(first).max())
+
+
+def test_an_answer_does_not_depend_on_its_company():
+    graph = small(widths=(4, 6, 8))
+    executor, images = open_executor(graph, TORCH), batch(12)["data"]
+    together = executor.forward({"data": images})
+    alone = np.concatenate([executor.forward({"data": images[i : i + 1]}) for i in range(12)])
+    assert np.array_equal(together, alone)
+
+
+def test_images_that_cannot_be_written_to_are_taken():
+    graph = small("mlp")
+    images = batch()["data"]
+    images.flags.writeable = False
+    assert open_executor(graph, TORCH).forward({"data": images}).shape == (8, 3)
+
+
+def test_a_network_without_weights_is_refused():
+    graph = network("mlp", classes=2)
+    with pytest.raises(InputError, match="no weights"):
+        open_executor(graph, TORCH)
+
+
+# ---- which engine, and its errors
+
+
+def test_engines_are_chosen_by_name():
+    assert pick_device("cpu").engine == pick_device("auto").engine == "mxnet"
+    assert pick_device("cpu", "torch") == pick_device(pick_device("cpu"), "torch") == TORCH
+    assert pick_device("auto", "torch").engine == "torch"
+    assert pick_device(["cpu:0", "cpu:1"], "torch").beside == (Device("cpu", 1, engine="torch"),)
+    assert str(TORCH) == "cpu" and not TORCH.has_integers
+    assert {row["engine"] for row in devices()} == {"mxnet", "torch"}
+    for wrong in ("tensorflow", None, 1):
+        with pytest.raises(InputError, match="engine must be one of 'auto', 'mxnet', 'torch'"):
+            check_engine(wrong)
+
+
+def test_a_gpu_that_neither_has_is_told_of_both():
+    with pytest.raises(DeviceError, match=r"gpu:99.*MXNet.*PyTorch"):
+        pick_device("gpu:99")
+    with pytest.raises(DeviceError, match=r"gpu:99.*PyTorch sees"):
+        pick_device("gpu:99", "torch")
+
+
+def test_auto_takes_the_gpu_that_only_pytorch_can_use(monkeypatch):
+    import diglot.engine
+
+    monkeypatch.setattr(diglot.engine, "may_have_gpu", lambda: True)
+    monkeypatch.setattr(door, "gpu_count", lambda: 2)
+    monkeypatch.setattr(door, "gpu_problem", lambda index: "too new" if index == 0 else "")
+    assert pick_device("auto") == Device("gpu", 1, engine="torch")
+    assert pick_device("gpu:1") == Device("gpu", 1, engine="torch")
+    assert pick_device("auto", "mxnet") == Device("cpu")
+
+
+def test_without_pytorch_the_message_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(door, "load", door.load.__wrapped__)
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    with pytest.raises(MissingPackageError, match=r"PyTorch cannot be loaded.*pip install"):
+        pick_device("cpu", "torch")
+
+
+def test_what_pytorch_raises_is_told_in_our_words():
+    with pytest.raises(OutOfMemoryError, match="batch_size=8"), door.errors_translated(16):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")
+    with (
+        pytest.raises(DeviceError, match="PyTorch failed: mat1 and mat2"),
+        door.errors_translated(1),
+    ):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied\nmore")
+    with pytest.raises(InputError, match="as it is"), door.errors_translated(1):
+        raise InputError("as it is")

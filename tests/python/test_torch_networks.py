@@ -1,0 +1,89 @@
+"""Every network on PyTorch against MXNet, in double precision: outputs, gradients, statistics."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from diglot.boltzmann import graphs as boltzmann
+from diglot.captioner.decoder import Decoder
+from diglot.captioner.graphs import context_graph, training_graph
+from diglot.engine.mxnet_executor import _without_chance
+from diglot.graph import InputSpec
+from diglot.networks import network, networks
+from engine_checks import assert_engines_agree, values_of
+from test_captioner_graphs import SMALL, of_encoder
+from test_networks import TINY
+
+pytest.importorskip("torch")
+pytestmark = [
+    pytest.mark.needs_mxnet1("2.0 computes in double precision on other paths"),
+    # MXNet 1.9.1 asks scipy for what has moved.
+    pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning:mxnet"),
+]
+
+FEW = (4, 6, 4, 6, 4, 6, 4)
+MORE = {
+    "convnet": {"size": (9, 12)},
+    "mobilenet_v3_small": {"size": (40, 33)},
+    "efficientnet_b0": {"size": (40, 33), "widths": FEW, "stem": 4, "last": 9},
+    "convnext_tiny": {"size": (40, 33), "depths": (1, 1, 1, 1), "widths": (4, 6, 8, 10)},
+    "vit_s_16": {"size": (32, 48), "width": 12, "depth": 2, "heads": 3},
+}
+FORWARD, GRADIENTS = 1e-10, 1e-10  # the largest difference, as a part of the largest number
+
+
+def still(graph):
+    """Return the graph without dropout, whose draws no two engines share.
+
+    And without what MXNet computes in single precision only, or partly: those two are compared
+    alone in test_torch_operators.py.
+    """
+    nodes = []
+    for node in map(_without_chance, graph.nodes):
+        if node.op == "LRN":
+            node = replace(node, op="identity", attrs={})
+        if node.attrs.get("act_type") == "gelu":
+            node = replace(node, attrs={"act_type": "elu"})
+        nodes.append(node)
+    return replace(graph, nodes=tuple(nodes))
+
+
+def test_every_family_is_here():
+    table = networks()
+    here = table["name"].isin([*TINY, *MORE])
+    assert set(table["family"][here]) == set(table["family"])
+
+
+@pytest.mark.parametrize("name", [*TINY, *MORE])
+@pytest.mark.parametrize("training", [True, False])
+def test_networks(mx, name, training):
+    graph = still(network(name, classes=3, **{**TINY, **MORE}[name]))
+    values = values_of(graph, rows=4)
+    assert_engines_agree(mx, graph, values, FORWARD, GRADIENTS, training)
+
+
+@pytest.mark.parametrize("attention", [True, False])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_captioners(mx, cell, attention):
+    decoder = Decoder(9, cell, layers=2, **SMALL | {"heads": 3 if attention else 0})
+    graph = of_encoder("convnet", decoder, attention)
+    rng = np.random.default_rng(3)
+    for each in (training_graph(graph, 0.1), context_graph(graph, decoder)):
+        values = values_of(still(each), rows=4)
+        for name in set(values) & {"tokens", "target"}:
+            values[name] = rng.integers(0, 9, values[name].shape).astype(np.float64)
+        without = {"tokens", "target"} & set(values)
+        assert_engines_agree(mx, still(each), values, FORWARD, GRADIENTS, without=without)
+
+
+@pytest.mark.parametrize("visible", boltzmann.VISIBLE)
+def test_boltzmann_machines(mx, visible):
+    spec = InputSpec(4, 5, 2)
+    for make in (boltzmann.machine_graph, boltzmann.training_graph, boltzmann.judging_graph):
+        graph = make(spec, 7, visible)
+        assert_engines_agree(mx, graph, values_of(graph, rows=4), FORWARD, GRADIENTS)
+    graph = boltzmann.gibbs_graph(spec, 7, visible)
+    assert_engines_agree(mx, graph, values_of(graph, rows=4), FORWARD, training=False)
