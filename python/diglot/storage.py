@@ -15,6 +15,7 @@ import io
 import json
 import math
 import os
+import re
 import secrets
 import stat
 import struct
@@ -33,6 +34,7 @@ FORMAT = 1
 
 _KEY = "diglot"
 _LONGEST_HEADER = 100_000_000  # the limit of the format's own library
+_MOST_PARTS = 1_000_000  # lists, tables and what is in them; networks have some ten thousand
 
 # The element types that NumPy and safetensors share, by their names in the file.
 _DTYPES = {
@@ -219,6 +221,31 @@ def write_bytes(
     return Path(path)
 
 
+def remove_unfinished(path: str | os.PathLike[str]) -> None:
+    """Remove what processes that were killed had written of a file; nobody else may be writing it.
+
+    Parameters
+    ----------
+    path : path
+        The file, as it was given to `write_file`; it stays as it is.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, f".m.safetensors.{'0' * 16}.tmp").touch()
+    ...     remove_unfinished(f"{folder}/m.safetensors")
+    ...     os.listdir(folder)
+    []
+    """
+    target = Path(os.path.realpath(path))
+    names = re.compile(re.escape(_temporary_start(target)) + r"[0-9a-f]{16}\.tmp")
+    with contextlib.suppress(OSError):
+        for name in os.listdir(target.parent):
+            if names.fullmatch(name):
+                os.unlink(target.with_name(name))
+
+
 def read_file(
     path: str | os.PathLike[str], *, require_metadata: bool = True
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -250,11 +277,7 @@ def read_file(
     diglot.errors.ModelFileError: nowhere.safetensors cannot be read: ...
     """
     try:
-        # Reading a pipe or a device could wait for ever.
-        mode = os.stat(path).st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            raise ValueError("it is not a regular file")
-        with open(path, "rb") as file:
+        with _opened(path) as file:
             size = os.fstat(file.fileno()).st_size
             return _read(file, size, str(path), require_metadata)
     except ModelFileError:
@@ -290,7 +313,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     diglot.errors.ModelFileError: nowhere.safetensors cannot be read: ...
     """
     try:
-        with open(path, "rb") as file:
+        with _opened(path) as file:
             header, _ = _header(file, os.fstat(file.fileno()).st_size)
     except (OSError, ValueError, RecursionError) as error:
         raise ModelFileError(f"{path} cannot be read: {_fix(error, path)}") from error
@@ -300,6 +323,21 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
 def file_sha256(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal.
 
+    Parameters
+    ----------
+    path : path
+        A regular file.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    ModelFileError
+        If it cannot be read.
+
     Examples
     --------
     >>> import tempfile
@@ -308,9 +346,12 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
     'e3b0c442'
     """
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    try:
+        with _opened(path) as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except (OSError, ValueError) as error:
+        raise ModelFileError(f"{path} cannot be read: {_fix(error, path)}") from error
     return digest.hexdigest()
 
 
@@ -342,6 +383,44 @@ def fingerprint(tensors: Mapping[str, np.ndarray]) -> str:
         digest.update(head.encode("ascii"))
         digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def parse_json(text: str, **options: Any) -> Any:
+    """Read JSON from a stranger, who may have it fill the memory: 3 bytes make a list of 64.
+
+    Parameters
+    ----------
+    text : str
+        JSON.
+    **options
+        Of ``json.loads``.
+
+    Returns
+    -------
+    object
+
+    Raises
+    ------
+    ValueError
+        It is no JSON, or has more values than any model needs.
+
+    Examples
+    --------
+    >>> parse_json('{"a": [1, 2]}')
+    {'a': [1, 2]}
+    """
+    parts = sum(map(text.count, "[{,"))
+    if parts > _MOST_PARTS:
+        raise ValueError(f"it has {parts} values, and at most {_MOST_PARTS} are read")
+    return json.loads(text, **options)
+
+
+def _opened(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file: reading a pipe or a device could wait, or go on, for ever."""
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise ValueError("it is not a regular file")
+    return open(path, "rb")
 
 
 def _sorted_names(tensors: Mapping[str, np.ndarray]) -> list[str]:
@@ -433,7 +512,7 @@ def _header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
     (length,) = struct.unpack("<Q", start)
     if length > min(size - 8, _LONGEST_HEADER):
         raise ValueError(f"its header would have {length} bytes")
-    header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_unique)
+    header = parse_json(file.read(length).decode("utf-8"), object_pairs_hook=_unique)
     if not isinstance(header, dict):
         raise ValueError("its header is not an object")
     return header, 8 + length
@@ -507,7 +586,7 @@ def _metadata(header: Mapping[str, Any], name: str, required: bool) -> dict[str,
                     "file of weights, not as a model."
                 )
             return {}
-        metadata = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        metadata = parse_json(text, object_pairs_hook=_unique, parse_constant=_no_constant)
         if not isinstance(metadata, dict):
             raise ValueError("it is not an object")
         version = metadata.get("format")
@@ -530,7 +609,7 @@ def _metadata(header: Mapping[str, Any], name: str, required: bool) -> dict[str,
 
 def _write_atomically(target: Path, data: bytes) -> None:
     # The same folder: only there is a rename atomic. The name is free, the mode follows umask.
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f"{_temporary_start(target)}{secrets.token_hex(8)}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     handle = os.open(temporary, flags, 0o666)
     try:
@@ -550,6 +629,10 @@ def _write_atomically(target: Path, data: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _temporary_start(target: Path) -> str:
+    return f".{target.name[:100]}."
 
 
 def _fix(error: Exception, path: Any, size: int = 0) -> str:

@@ -233,16 +233,29 @@ def pick_device(device: str | Sequence[str] | Device = "auto", engine: str = "au
         return device if engine in ("auto", device.engine) else _with_engine(device, engine)
     if not isinstance(device, str) and isinstance(device, Sequence):
         return _several(list(device), engine)
-    name = str(device)
-    if name == "auto":
+    if str(device) == "auto":
         return _first_usable(engine)
-    found = _named(name)
-    if found is None or (found.kind == "cpu" and ":" in name):
+    return _served(_one(device), engine)
+
+
+def check_device(device: str | Sequence[str] | Device) -> None:
+    """Refuse what cannot name a device; whether it is there is not looked at."""
+    if isinstance(device, Device):
+        return
+    if not isinstance(device, str) and isinstance(device, Sequence):
+        _all_named(list(device))
+    elif str(device) != "auto":
+        _one(device)
+
+
+def _one(device: object) -> Device:
+    found = _named(str(device))
+    if found is None or (found.kind == "cpu" and ":" in str(device)):
         raise InputError(
             f'device must be "auto", "cpu", "gpu", "gpu:1" or several such as ["gpu:0", "gpu:1"], '
             f"not {device!r}"
         )
-    return _served(found, engine)
+    return found
 
 
 def _with_engine(device: Device, engine: str) -> Device:
@@ -252,6 +265,12 @@ def _with_engine(device: Device, engine: str) -> Device:
 
 def _several(names: list[str], engine: str) -> Device:
     """Return the devices that train together."""
+    wanted, *others = _all_named(names)
+    first = _served(wanted, engine)
+    return replace(first, beside=tuple(_served(other, first.engine) for other in others))
+
+
+def _all_named(names: list[str]) -> list[Device]:
     found = [_named(name) if isinstance(name, str) else None for name in names]
     kinds = {each.kind for each in found if each is not None}
     if None in found or len(kinds) != 1 or len(set(found)) != len(found):
@@ -259,8 +278,7 @@ def _several(names: list[str], engine: str) -> Device:
             'device must name one device, or several GPUs that differ, such as ["gpu:0", "gpu:1"] '
             f'(or ["cpu:0", "cpu:1"], to try it out without), not {names!r}'
         )
-    first = _served(found[0], engine)
-    return replace(first, beside=tuple(_served(other, first.engine) for other in found[1:]))
+    return found
 
 
 def _named(name: str) -> Device | None:

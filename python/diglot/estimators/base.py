@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,13 @@ _RUN_IGNORES = (
 
 
 class Runtime:
-    """What a fitted model keeps for speed only: it is never copied nor stored."""
+    """What a fitted model keeps for speed only: it is never copied nor stored.
+
+    ``lock`` is for what answers in several steps: threads may share a model.
+    """
 
     def __init__(self) -> None:
+        self.lock = threading.RLock()
         self.kept: dict[Any, Any] = {}
         self.optimiser_state: dict[str, np.ndarray] | None = None
 
@@ -161,9 +166,10 @@ class NetworkEstimator(Filed, BaseEstimator):
     def _kept(self, name: Any, make: Callable[[Device], Any]) -> Any:
         """Return what answers for the fitted network; it is made for a device when first asked."""
         kept, key = self._runtime.kept, (name, self.engine, self._is_mixed())
-        if key not in kept:
-            kept[key] = make(self._device())
-        return kept[key]
+        with self._runtime.lock:
+            if key not in kept:
+                kept[key] = make(self._device())
+            return kept[key]
 
     def _device(self) -> Device:
         """Return what answers: what was asked for, or the best here, where that is elsewhere."""
