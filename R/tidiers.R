@@ -214,7 +214,7 @@ print.diglot_model <- function(x, ...) {
   invisible(x)
 }
 
-# Where a fit was trained, and what by; a model from a file does not say the second.
+# Where a fit was trained, and what by, which objects of earlier versions do not say.
 place_of <- function(x) {
   if (isTRUE(nzchar(x$engine))) sprintf("%s (%s)", x$device, x$engine) else x$device
 }

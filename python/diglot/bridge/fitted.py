@@ -40,7 +40,7 @@ def description(model: Any) -> dict[str, Any]:
             if isinstance(value, (bool, int, float, str, tuple, list))
             and name not in ("verbose", "callbacks")
         },
-        "versions": versions_of_core(model.engine_ or "mxnet", "numpy"),
+        "versions": versions_of_core(model.engine_, "numpy"),
         "fingerprint": model.fingerprint(),
     }
 

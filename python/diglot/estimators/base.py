@@ -73,12 +73,10 @@ class NetworkEstimator(Filed, BaseEstimator):
     device_ : str
         Where it was trained.
     engine_ : str
-        What trained it, "mxnet" or "torch"; "" for a model from a file, which does not say.
+        What trained it, "mxnet" or "torch".
     stopped_ : str
         "completed", "early", "callback", "interrupted" or "diverged".
     """
-
-    engine_ = ""
 
     # ---- fitting
 
@@ -193,7 +191,7 @@ class NetworkEstimator(Filed, BaseEstimator):
 
 def place_told(model: Any) -> str:
     """Return in words where a model was trained, and what by: "cpu (torch)"."""
-    return f"{model.device_} ({model.engine_})" if model.engine_ else str(model.device_)
+    return f"{model.device_} ({model.engine_})"
 
 
 def last_measures(history: pd.DataFrame, names: Sequence[str]) -> str:

@@ -53,6 +53,8 @@ def common_metadata(model: Any, kind: str, network: str, *leave_out: str) -> dic
         "stopped": model.stopped_,
         "seed": model.seed_,
         "device": model.device_,
+        # MXNet's, which goes without saying, as it does in files from before there was another
+        **({"engine": model.engine_} if model.engine_ == "torch" else {}),
     }
 
 
@@ -93,5 +95,8 @@ def restore_common(
     model.network_, model.history_ = graph, history
     model.best_epoch_, model.stopped_ = int(meta["best_epoch"]), str(meta["stopped"])
     model.seed_, model.device_ = int(meta["seed"]), str(meta["device"])
+    model.engine_ = meta.get("engine", "mxnet")
+    if model.engine_ not in ("mxnet", "torch"):
+        raise ModelFileError("the model's engine is damaged: it is neither 'mxnet' nor 'torch'")
     setattr(model, network, given or graph.without_weights())
     return graph
