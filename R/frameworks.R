@@ -373,11 +373,11 @@ check_file_name <- function(file, call) {
 #' @inheritParams compare_frameworks
 #' @param frameworks Those of [compare_frameworks()], and `"diglot"`, which is MXNet through
 #'   diglot's own functions; by default today's five and `"diglot"`.
-#' @param capabilities `"autodiff"`, `"convolution"`, `"recurrence"` (an LSTM), `"rbm"` (a restricted
-#'   Boltzmann machine by contrastive divergence), `"custom_operator"` (a new one in Python, with its
-#'   gradient), `"loop"` and `"condition"` (inside a graph), `"pretrained"` (a file in ONNX's or
-#'   Caffe's format), `"devices"` (training on two, processors where there is no GPU), `"r"` (use
-#'   from R). By default all.
+#' @param capabilities `"autodiff"`, `"convolution"`, `"recurrence"` (an LSTM), `"rbm"` (a
+#'   restricted Boltzmann machine by contrastive divergence), `"custom_operator"` (a new one in
+#'   Python, with its gradient), `"loop"` and `"condition"` (inside a graph), `"pretrained"` (a file
+#'   in ONNX's or Caffe's format), `"devices"` (training on two, processors where there is no GPU),
+#'   `"r"` (use from R). By default all.
 #' @return A tibble of class `diglot_capabilities` with one row a framework and capability:
 #'   `framework`, `label`, `era`, `version`, `capability`; `status`, one of `"works"`, `"fails"`,
 #'   `"not offered"`, `"not tried"`; `lines` of the script; `detail`: the error of what fails, the

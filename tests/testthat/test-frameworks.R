@@ -179,7 +179,10 @@ test_that("defaults are Python's", {
 test_that("capabilities are tried, printed, written and read", {
   skip_if_no_diglot()
   withr::local_envvar(DIGLOT_CACHE = withr::local_tempdir())
-  found <- check_capabilities(c("diglot", "torch"), c("custom_operator", "pretrained"), install = FALSE)
+  found <- check_capabilities(
+    c("diglot", "torch"), c("custom_operator", "pretrained"),
+    install = FALSE
+  )
   expect_s3_class(found, c("diglot_capabilities", "tbl_df"))
   expect_identical(found$framework, rep(c("diglot", "torch"), each = 2))
   expect_identical(found$status, c("works", "works", "not tried", "not offered"))

@@ -157,6 +157,9 @@ def check_capabilities(
                 table.append(_tried(framework, name, pythons.get(framework.name), install))
     finally:
         listener.finish()
+    versions = {row["framework"]: row["version"] for row in table if row["version"]}
+    for row in table:
+        row["version"] = versions.get(row["framework"], "")
     return FrameworkCapabilities(
         _typed(pd.DataFrame(table, columns=list(_COLUMNS))),
         machine=this_machine(),

@@ -226,6 +226,8 @@ class pretrained:
         relu = field(1, "z") + field(2, "y") + field(4, "Relu")
         graph = field(1, flat) + field(1, gemm + attribute) + field(1, relu) + field(2, "small")
         graph += tensor("W", cls.W) + tensor("b", cls.b)
+        # Early readers want weights among the inputs, too.
+        graph += value(11, "W", cls.W.shape) + value(11, "b", cls.b.shape)
         graph += value(11, "x", cls.x.shape) + value(12, "y", (2, 3))
         model = field(1, 8) + field(7, graph) + field(8, field(1, "") + field(2, 13))
         with open(path, "wb") as file:

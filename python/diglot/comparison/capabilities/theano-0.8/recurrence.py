@@ -16,6 +16,6 @@ def gate(number, **how):
 x = T.ftensor3()
 layer = layers.InputLayer(given.x.shape, x)
 gates = dict(ingate=gate(0), forgetgate=gate(1), cell=gate(2, nonlinearity=tanh), outgate=gate(3))
-layer = layers.LSTMLayer(layer, given.units, peepholes=False, only_return_final=True, **gates)
-state = layers.get_output(layer)
+layer = layers.LSTMLayer(layer, given.units, peepholes=False, **gates)
+state = layers.get_output(layer)[:, -1]
 given.check(*theano.function([x], [state, theano.grad(state.sum(), x)])(given.x))
