@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-python setup-mxnet2 demo test lint test-python test-mxnet2 test-r check-r doc figures bench r python clean
+.PHONY: help setup setup-python setup-mxnet2 demo test lint test-python test-mxnet2 test-r check-r soak doc figures bench r python clean
 # The recipes share .venv/, .Rlib/ and two cores' worth of threads.
 .NOTPARALLEL:
 
@@ -47,6 +47,10 @@ test-r: setup .Rlib/diglot/DESCRIPTION ## testthat alone, on the installed packa
 
 check-r: setup ## R CMD check, with testthat and the vignettes
 	@tools/test.sh check
+
+# A share takes about that share of the time: DIGLOT_SOAK=0.1 make soak
+soak: setup .Rlib/diglot/DESCRIPTION ## the long form of tests/durability/: kills, damaged files, long runs; takes hours
+	@DIGLOT_SOAK=$${DIGLOT_SOAK:-1} tools/test.sh soak
 
 doc: setup ## man/ and NAMESPACE from the comments in R/
 	@Rscript --vanilla -e 'roxygen2::roxygenise(load_code = "source")'

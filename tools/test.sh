@@ -26,6 +26,9 @@ run_pytest() {
     "$python" -m pytest
 }
 
+# Not among the checks that run without names: `make soak` asks for it, with DIGLOT_SOAK set.
+run_soak() { "$python" -m pytest -s -p no:cacheprovider --durations=0 tests/durability; }
+
 # The examples of the docstrings, what needs R and what never runs MXNet are tried in .venv/ alone.
 run_mxnet2() {
     if [ ! -f .venv-mxnet2/.set-up ]; then
@@ -92,7 +95,7 @@ for name in "${names[@]}"; do
     if "run_$name" 2>&1 | tee "build/$name.log"; then result=passed; else result=FAILED failed=1; fi
     closing=
     case $name in
-    pytest) closing=$(tail -n 1 build/pytest.log | sed 's/^=* *//; s/ *=*$//') ;;
+    pytest | soak) closing=$(tail -n 1 "build/$name.log" | sed 's/^=* *//; s/ *=*$//') ;;
     mxnet2)
         closing=$(python_counts build/mxnet2.log)
         if grep -q '^skipped: ' build/mxnet2.log; then result=skipped closing=$(sed -n 's/^skipped: //p' build/mxnet2.log); fi

@@ -15,6 +15,7 @@ import io
 import json
 import math
 import os
+import re
 import secrets
 import stat
 import struct
@@ -219,6 +220,31 @@ def write_bytes(
     return Path(path)
 
 
+def remove_unfinished(path: str | os.PathLike[str]) -> None:
+    """Remove what processes that were killed had written of a file; nobody else may be writing it.
+
+    Parameters
+    ----------
+    path : path
+        The file, as it was given to `write_file`; it stays as it is.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, f".m.safetensors.{'0' * 16}.tmp").touch()
+    ...     remove_unfinished(f"{folder}/m.safetensors")
+    ...     os.listdir(folder)
+    []
+    """
+    target = Path(os.path.realpath(path))
+    names = re.compile(re.escape(_temporary_start(target)) + r"[0-9a-f]{16}\.tmp")
+    with contextlib.suppress(OSError):
+        for name in os.listdir(target.parent):
+            if names.fullmatch(name):
+                os.unlink(target.with_name(name))
+
+
 def read_file(
     path: str | os.PathLike[str], *, require_metadata: bool = True
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -250,11 +276,7 @@ def read_file(
     diglot.errors.ModelFileError: nowhere.safetensors cannot be read: ...
     """
     try:
-        # Reading a pipe or a device could wait for ever.
-        mode = os.stat(path).st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            raise ValueError("it is not a regular file")
-        with open(path, "rb") as file:
+        with _opened(path) as file:
             size = os.fstat(file.fileno()).st_size
             return _read(file, size, str(path), require_metadata)
     except ModelFileError:
@@ -290,7 +312,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     diglot.errors.ModelFileError: nowhere.safetensors cannot be read: ...
     """
     try:
-        with open(path, "rb") as file:
+        with _opened(path) as file:
             header, _ = _header(file, os.fstat(file.fileno()).st_size)
     except (OSError, ValueError, RecursionError) as error:
         raise ModelFileError(f"{path} cannot be read: {_fix(error, path)}") from error
@@ -300,6 +322,21 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
 def file_sha256(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal.
 
+    Parameters
+    ----------
+    path : path
+        A regular file.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    ModelFileError
+        If it cannot be read.
+
     Examples
     --------
     >>> import tempfile
@@ -308,9 +345,12 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
     'e3b0c442'
     """
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    try:
+        with _opened(path) as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except (OSError, ValueError) as error:
+        raise ModelFileError(f"{path} cannot be read: {_fix(error, path)}") from error
     return digest.hexdigest()
 
 
@@ -342,6 +382,14 @@ def fingerprint(tensors: Mapping[str, np.ndarray]) -> str:
         digest.update(head.encode("ascii"))
         digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def _opened(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file: reading a pipe or a device could wait, or go on, for ever."""
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise ValueError("it is not a regular file")
+    return open(path, "rb")
 
 
 def _sorted_names(tensors: Mapping[str, np.ndarray]) -> list[str]:
@@ -530,7 +578,7 @@ def _metadata(header: Mapping[str, Any], name: str, required: bool) -> dict[str,
 
 def _write_atomically(target: Path, data: bytes) -> None:
     # The same folder: only there is a rename atomic. The name is free, the mode follows umask.
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f"{_temporary_start(target)}{secrets.token_hex(8)}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     handle = os.open(temporary, flags, 0o666)
     try:
@@ -550,6 +598,10 @@ def _write_atomically(target: Path, data: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _temporary_start(target: Path) -> str:
+    return f".{target.name[:100]}."
 
 
 def _fix(error: Exception, path: Any, size: int = 0) -> str:

@@ -55,7 +55,10 @@ class Checkpoints:
     every: int | None = None
 
     def make_folder(self) -> None:
-        """Make the folder, so that one that cannot be is known before the first epoch."""
+        """Make the folder, so that one that cannot be is known before the first epoch.
+
+        What a killed fit had half written is removed.
+        """
         try:
             os.makedirs(self.folder, exist_ok=True)
         except OSError as error:
@@ -63,6 +66,7 @@ class Checkpoints:
                 f"the checkpoint folder {str(self.folder)!r} cannot be made: {error.strerror}; "
                 "give another one in checkpoint="
             ) from error
+        storage.remove_unfinished(self.folder / _FILE)
 
     def save(
         self,

@@ -1,0 +1,33 @@
+# Fits that are killed: `fits.R KIND FOLDER` prints what it ended in.
+library(diglot)
+given <- commandArgs(trailingOnly = TRUE)
+
+pixels <- (seq_len(40 * 12 * 10 * 3) * 7919) %% 256
+images <- array(as.integer(pixels), c(40, 12, 10, 3))
+frame <- tibble::tibble(
+  image = lapply(seq_len(40), function(i) images[i, , , ]),
+  label = factor(rep(c("ant", "bee"), 20)),
+  captions = rep(list(c("red left of blue", "a red one"), c("blue above red", "blue")), 20)
+)
+fits <- list(
+  classifier = function(folder) {
+    image_classifier(
+      label ~ image, frame,
+      network = "mlp", epochs = 25, batch_size = 8, seed = 3, validation = 0.25,
+      checkpoint = folder, checkpoint_every = 1, resume = TRUE
+    )
+  },
+  captioner = function(folder) {
+    image_captioner(
+      captions ~ image, frame,
+      encoder = "convnet", epochs = 10, hidden = 8, embedding = 6, heads = 2, batch_size = 8,
+      seed = 3, validation = 0.25, checkpoint = folder, checkpoint_every = 1, resume = TRUE
+    )
+  }
+)
+invisible(devices())
+cat("begin\n")
+flush(stdout())
+fit <- fits[[given[1]]](given[2])
+history <- fit$history[setdiff(names(fit$history), c("seconds", "images_per_second"))]
+cat(fingerprint(fit), format(unlist(history), digits = 17), "\n")
