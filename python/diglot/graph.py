@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from diglot.attributes import check_attributes
 from diglot.errors import InputError, ModelFileError
 from diglot.operators import OPERATORS, Attrs, Shape, Slot, parse
 from diglot.subgraphs import CONTROL, most_steps, variables_in_order
@@ -22,6 +24,8 @@ from diglot.subgraphs import CONTROL, most_steps, variables_in_order
 _MXNET_VERSION = 10901  # the format's version; 1.9.1 and 2.0 both read it
 _MOST_NODES = 100_000
 _DEEPEST = 4  # loops and branches within each other
+# What MXNet's reader of JSON lacks the words for.
+_UNREADABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 _NOT_INSIDE = {"Dropout", "RNN"}  # what is drawn in a loop would not be what is drawn on resuming
 BATCH = 2  # with which shapes are inferred: 1 would hide operators that mix a batch's images
 _PREDICTIONS = {"SoftmaxOutput", "softmax", "log_softmax", "SoftmaxActivation", "Softmax"}
@@ -210,6 +214,7 @@ def apply_operator(
     try:
         outputs = rule.shapes(Attrs(attrs), data)
         slots = rule.slots(Attrs(attrs), data)
+        check_attributes(op, attrs)
     except ModelFileError as error:
         raise ModelFileError(f"layer {name!r} ({op}): {error}") from error
     except (LookupError, TypeError, ArithmeticError, ValueError) as error:
@@ -294,6 +299,9 @@ def _infer_node(
             f"layer {node.name!r} ({node.op}) takes {len(slots)} parameters, the file has "
             f"{len(taken)}"
         )
+    for i, o in taken:
+        if o:
+            raise ModelFileError(f"layer {node.name!r} takes output {o} of {nodes[i].name!r}")
     return outputs, [(i, slot) for (i, _), slot in zip(taken, slots, strict=True)]
 
 
@@ -597,6 +605,23 @@ class Graph:
         ordered = {name: weights[name] for name in self.parameters}
         return replace(self, weights=ordered)
 
+    def with_stored(self, tensors: Mapping[str, np.ndarray]) -> Graph:
+        """Return the network with the weights of a model file, which are float32.
+
+        Raises
+        ------
+        ModelFileError
+            As `with_weights`, and where one is of another type: made float32, a file of small
+            numbers would take several times its size.
+        """
+        for name, tensor in tensors.items():
+            if tensor.dtype != np.float32:
+                raise ModelFileError(
+                    f"the weight {name!r} of {self.name!r} is of type {tensor.dtype}, and a model "
+                    "file's are float32"
+                )
+        return self.with_weights(tensors)
+
     def without_weights(self) -> Graph:
         """Return the bare network."""
         return replace(self, weights=None)
@@ -752,7 +777,7 @@ class Graph:
         """Return the graph in MXNet's JSON format, which ``mx.sym.load_json`` reads."""
         body = _written(self.nodes, self.heads)
         body["attrs"] = {"mxnet_version": ["int", _MXNET_VERSION]}
-        return json.dumps(body, separators=(",", ":"))
+        return json.dumps(body, separators=(",", ":"), ensure_ascii=False)  # MXNet reads no \u
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the weights, as JSON-able data."""
@@ -934,6 +959,8 @@ def _read_node(index: int, entry: Mapping[str, Any], depth: int) -> Node:
     op, name = entry["op"], entry["name"]
     if not isinstance(op, str) or not isinstance(name, str):
         raise ModelFileError(f"node {index} has no proper name")
+    if any(_UNREADABLE.search(text) for text in (name, *attrs.keys(), *attrs.values())):
+        raise ModelFileError(f"node {index} has control characters in its name or attributes")
     inputs = tuple(_pair(i, index) for i in entry["inputs"])
     if op == "null" and inputs:
         raise ModelFileError(f"the variable {name!r} has inputs")

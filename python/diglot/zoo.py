@@ -159,14 +159,14 @@ def _load(
 
 
 def _is_hub_name(text: str) -> bool:
-    if text.endswith((*_ENDINGS, *_PICKLES)) or Path(text).exists():
+    if text.endswith((*_ENDINGS, *_PICKLES)) or os.path.exists(text):
         return False
     return text.count("/") == 1 and not text.startswith((".", "/", "~"))
 
 
 def _of_file(wanted: _Wanted, path: Path, changes: Mapping[str, Any]) -> Graph:
     name, size = wanted.name, wanted.size
-    if not path.exists():
+    if not os.path.exists(path):  # which knows names that are too long, too
         raise ModelFileError(
             f"the weights {str(path)!r} are not there; give a file, or a model on the hub as "
             '"owner/name"'
@@ -205,7 +205,7 @@ def _beside(path: Path, ending: str) -> Path:
     """Return the one file that says what the network is, in the weights' folder."""
     stem = path.stem.rsplit("-", 1)[0] if ending.startswith("-") else path.stem
     named = path.with_name(stem + ending)
-    found = [named] if named.exists() else sorted(path.parent.glob(f"*{ending}"))
+    found = [named] if os.path.exists(named) else sorted(path.parent.glob(f"*{ending}"))
     if len(found) != 1:
         raise InputError(
             f"{str(path)!r} holds weights only: name the file that says what the network is "
@@ -225,9 +225,7 @@ def _own_model(path: Path) -> Graph | None:
     if "graph" not in storage.read_metadata(path):
         return None
     tensors, meta = storage.read_file(path)
-    return Graph.from_dict(meta["graph"]).with_weights(
-        {n: np.asarray(a, np.float32) for n, a in tensors.items()}
-    )
+    return Graph.from_dict(meta["graph"]).with_stored(tensors)
 
 
 # ---- into a network of the catalogue

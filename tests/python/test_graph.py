@@ -261,6 +261,15 @@ def test_json_and_back(mx):
         assert again.parameters == graph.parameters  # MXNet keeps groups and first values' rules
 
 
+def test_names_in_any_script_run_in_mxnet(mx):
+    for name in ("größe", "層 1", "\U0001f600", 'a "name"\\'):
+        b = Builder(InputSpec(2, 2, 1))
+        graph = b.graph("own", b.add("FullyConnected", b.data, name=name, num_hidden=3))
+        back = Graph.from_dict(json.loads(json.dumps(graph.to_dict())))
+        assert back.nodes == graph.nodes
+        assert f"{name}_weight" in symbol_of(mx, back).list_arguments()
+
+
 def small_json():
     return json.loads(network("lenet", size=16, classes=2).to_json())
 
@@ -287,6 +296,11 @@ def small_json():
         (lambda g: g["nodes"][4].update(name="conv1"), "two nodes called 'conv1'"),
         (lambda g: g["nodes"][0].update(name="image"), "lacks the node 'data'"),
         (lambda g: g["nodes"][1].update(inputs=[[0, 0, 0]]), "has inputs"),
+        (lambda g: g["nodes"][3]["inputs"][1].__setitem__(1, 2), "takes output 2 of 'conv1_weight'"),
+        (lambda g: g["nodes"][3].update(name="con\x01v"), "node 3 has control characters"),
+        (lambda g: g["nodes"][3]["attrs"].update(__x__="\ud800"), "control characters"),
+        (lambda g: g["nodes"][3]["attrs"].update({"\b": "1"}), "control characters"),
+        (lambda g: g["nodes"][3]["attrs"].update(cudnn="1"), "'cudnn', which MXNet does not know"),
     ],
 )
 def test_damaged_json_is_refused_and_the_fault_named(damage, message):

@@ -1,12 +1,15 @@
 """Operators' rules, held against MXNet's own shape inference."""
 
+import ctypes
 import itertools
+import re
 import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from diglot.attributes import ATTRIBUTES
 from diglot.builder import Builder
 from diglot.engine.mxnet_versions import read_graph
 from diglot.errors import DiglotError, ModelFileError
@@ -434,3 +437,79 @@ def test_parse_survives_any_text():
     alphabet = ["(", ")", "[", "]", ",", "1", "L", "None", "null", "e", "-", " ", "x"]
     for letters in itertools.product(alphabet, repeat=3):
         parse("".join(letters))
+
+
+# ---- attributes: names, kinds and what must be there, as MXNet lists them
+
+KINDS = {
+    "Shape(tuple)": "shape",
+    "Shape": "shape",
+    "boolean": "bool",
+    "double": "float",
+    "float": "float",
+    "int": "int",
+    "int (non-negative)": "uint",
+    "long (non-negative)": "uint",
+    "string": "text",
+}
+# MXNet reads these by hand: what it lists is not what it does.
+BY_HAND = {"add_n", "ElementWiseSum", "smooth_l1", "Custom"}
+
+
+def listed(op):
+    """Return an operator's attributes, written as in the table, from what MXNet says of itself."""
+    import mxnet.base as base
+
+    pointers = [ctypes.c_char_p() for _ in range(4)]
+    count, handle = ctypes.c_uint(), ctypes.c_void_p()
+    lists = [ctypes.POINTER(ctypes.c_char_p)() for _ in range(3)]
+    base.check_call(base._LIB.NNGetOpHandle(op.encode(), ctypes.byref(handle)))
+    name, about, key, returned = map(ctypes.byref, pointers)
+    names, types, texts = map(ctypes.byref, lists)
+    base.check_call(
+        base._LIB.MXSymbolGetAtomicSymbolInfo(
+            handle, name, about, ctypes.byref(count), names, types, texts, key, returned
+        )
+    )
+    found = {}
+    for i in range(count.value):
+        told = lists[1][i].decode()
+        if told.startswith(("NDArray", "Symbol")):
+            continue
+        kind, *_ = re.split(r", ?(?:optional|required)", told)
+        words = re.findall(r"'(\w+)'", kind)
+        plain = "|".join(words) if words else KINDS[kind.removesuffix(" or None")]
+        none = "None," in kind or kind.endswith(" or None")
+        need = "" if "optional" in told else "!"
+        found[lists[0][i].decode()] = f"{plain}{'?' if none else ''}{need}"
+    return found
+
+
+@pytest.mark.needs_mxnet1("2.0 lists other attributes")
+def test_attributes_are_those_that_mxnet_lists(mx):
+    def sorted_words(kind):
+        return re.sub(r"[\w|]+", lambda m: "|".join(sorted(m[0].split("|"))), kind)
+
+    for op in OPERATORS.keys() - BY_HAND:
+        ours = {key: sorted_words(kind) for key, kind in ATTRIBUTES.get(op, {}).items()}
+        assert ours == listed(op), op
+
+
+@pytest.mark.parametrize(
+    ("op", "attrs", "message"),
+    [
+        ("BatchNorm", {"eps": "None"}, "its eps is 'None', not float"),
+        ("BatchNorm", {"momentum": ""}, "its momentum is ''"),
+        ("BatchNorm", {"eps": "1e999"}, "its eps is '1e999'"),
+        ("BatchNorm", {"axis": "1" * 30}, "it has no axis 1"),
+        ("Activation", {}, "it lacks act_type"),
+        ("Activation", {"act_type": "swish"}, "its act_type is 'swish'"),
+        ("relu", {"slope": "1"}, "attribute 'slope', which MXNet does not know"),
+        ("Dropout", {"axes": "(1, 2"}, "its axes is"),
+        ("Dropout", {"axes": "(99999999999,)"}, "its axes is"),
+        ("Pooling", {"kernel": "(2, 2)", "count_incll": "1"}, "'count_incll'"),
+    ],
+)
+def test_attributes_that_mxnet_could_not_read_are_refused(op, attrs, message):
+    with pytest.raises(ModelFileError, match=message):
+        one_layer(op, [IMAGE], attrs)

@@ -28,6 +28,7 @@ ROOMS = [
     "seeds",
     "storage",
     "own_operators",
+    "attributes",
     "operators",
     "subgraphs",
     "graph",

@@ -177,7 +177,7 @@ def read_graph(mx: ModuleType, graph: Graph) -> Any:
     if known.format is not None:
         body = json.loads(text)
         body["attrs"]["mxnet_version"][1] = known.format
-        text = json.dumps(body)
+        text = json.dumps(body, ensure_ascii=False)
     return getattr(mx.sym, known.reader)(text)
 
 

@@ -78,9 +78,7 @@ def restore_common(
 
     ``pairs`` are settings that may be tuples, which JSON turned into lists.
     """
-    graph = Graph.from_dict(meta["graph"]).with_weights(
-        {n: np.asarray(w, np.float32) for n, w in tensors.items()}
-    )
+    graph = Graph.from_dict(meta["graph"]).with_stored(tensors)
     given, settings, known = meta[network], meta["settings"], model.get_params(deep=False)
     if not isinstance(settings, dict) or not isinstance(given, (str, type(None))):
         raise ModelFileError("the model's settings are damaged: they are no table")

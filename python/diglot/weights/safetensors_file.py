@@ -61,7 +61,8 @@ def read_safetensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         return _read_shards(Path(path))
     refuse_pickle(path)
     tensors, _ = read_file(path, require_metadata=False)
-    return {name: _as_float32(array, name, path) for name, array in tensors.items()}
+    # One by one: what was converted is given back before the next one is.
+    return {name: _as_float32(tensors.pop(name), name, path) for name in list(tensors)}
 
 
 def shard_names(index: str | os.PathLike[str]) -> dict[str, str]:
