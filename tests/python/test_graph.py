@@ -296,7 +296,10 @@ def small_json():
         (lambda g: g["nodes"][4].update(name="conv1"), "two nodes called 'conv1'"),
         (lambda g: g["nodes"][0].update(name="image"), "lacks the node 'data'"),
         (lambda g: g["nodes"][1].update(inputs=[[0, 0, 0]]), "has inputs"),
-        (lambda g: g["nodes"][3]["inputs"][1].__setitem__(1, 2), "takes output 2 of 'conv1_weight'"),
+        (
+            lambda g: g["nodes"][3]["inputs"][1].__setitem__(1, 2),
+            "takes output 2 of 'conv1_weight'",
+        ),
         (lambda g: g["nodes"][3].update(name="con\x01v"), "node 3 has control characters"),
         (lambda g: g["nodes"][3]["attrs"].update(__x__="\ud800"), "control characters"),
         (lambda g: g["nodes"][3]["attrs"].update({"\b": "1"}), "control characters"),

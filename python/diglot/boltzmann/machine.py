@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from diglot.boltzmann.graphs import (
     VISIBLE,
@@ -33,6 +33,7 @@ from diglot.estimators.base import NetworkEstimator, last_measures
 from diglot.estimators.feed import Feed
 from diglot.estimators.inputs import (
     check_channels,
+    checked_table,
     input_spec,
     is_empty_table,
     is_table,
@@ -536,7 +537,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):
 
     def _images(self, X: Any, *, reset: bool, allow_empty: bool = False) -> ImageSet:
         if is_table(X) and not (allow_empty and is_empty_table(X)):
-            X = validate_data(self, X, reset=reset, dtype="numeric")
+            X = checked_table(self, X, reset=reset)
         return as_images(X, allow_empty=allow_empty)
 
     def _images_of(self, pixels: np.ndarray, like: Any = None) -> np.ndarray:

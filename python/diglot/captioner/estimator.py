@@ -538,15 +538,16 @@ class ImageCaptioner(WithPrecision, NetworkEstimator):
         count, step = len(images), min(_IMAGES, score_batch(self._seeing()))
         rows = [np.arange(i, min(i + step, count)) for i in range(0, count, step)]
         speaker, listener = self._speaker(attention), reporter(self.verbose)
-        speaker.longest = longest
         told: list[list[Hypothesis]] = []
         with self._prepared(images, self.network_) as ready:
             listener.start("Captioning", count, "image")
             try:
                 here = speaker.device.kind == "cpu"
                 for _, data in batches(ready, rows, threads=self.threads, alternate=here):
-                    speaker.see(data)
-                    told += tell(speaker, len(told), len(data))
+                    with self._runtime.lock:  # word by word; no other thread in between
+                        speaker.longest = longest
+                        speaker.see(data)
+                        told += tell(speaker, len(told), len(data))
                     listener.step(len(told))
             finally:
                 listener.finish()

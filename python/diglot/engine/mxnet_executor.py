@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -112,6 +113,7 @@ class MXNetExecutor:
         self._train: dict[tuple[Any, ...], Any] = {}  # by the shapes of what goes in
         self._training: Graph | None = None
         self._kept: dict[str, Any] = {}
+        self._lock = threading.RLock()  # a block's outputs lie where the next call's will lie
         self._changing = changing
         self._arrays = self._make_arrays(graph.parameters)
         self.load_weights(graph.weights)
@@ -237,6 +239,12 @@ class MXNetExecutor:
         self, inputs: Mapping[str, np.ndarray], wrt: str, weigh: Weigh
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the first output, and the gradient of its weighted sum by the input ``wrt``."""
+        with self._lock:
+            return self._gradients(inputs, wrt, weigh)
+
+    def _gradients(
+        self, inputs: Mapping[str, np.ndarray], wrt: str, weigh: Weigh
+    ) -> tuple[np.ndarray, np.ndarray]:
         if self._differentiable is None:
             if self._training is None:
                 for parameter in self._arrays.values():
@@ -265,12 +273,12 @@ class MXNetExecutor:
             self._kept = {name: self._padded(name, values) for name, values in inputs.items()}
 
     def _scored(self, inputs: Mapping[str, np.ndarray], count: int) -> list[np.ndarray]:
-        if self._score is None:
-            steady = self._training is None and not self._changing
-            fixed = steady and self.device.kind == "cpu" and fuses_soundly(self._graph)
-            self._score_inputs, self._score = self._block(self._graph, fused=fixed)
         rows = len(next(iter(inputs.values())))
-        with errors_translated(rows):
+        with self._lock, errors_translated(rows):
+            if self._score is None:
+                steady = self._training is None and not self._changing
+                fixed = steady and self.device.kind == "cpu" and fuses_soundly(self._graph)
+                self._score_inputs, self._score = self._block(self._graph, fused=fixed)
             given = {name: self._padded(name, values) for name, values in inputs.items()}
             arrays = {**self._kept, **given}
             outputs = self._score(*(arrays[name] for name in self._score_inputs))

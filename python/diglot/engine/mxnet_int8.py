@@ -8,6 +8,7 @@ are measured on some images and kept with the model; the images are not.
 from __future__ import annotations
 
 import json
+import threading
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -166,12 +167,13 @@ class Int8Scorer:
         with same_arrays(mx):
             parameters = {**quantization._quantize_params(symbol, learned, used), **kept}
         self._inputs = graph.inputs
+        self._lock = threading.Lock()  # a block's outputs lie where the next call's will lie
         self._block = _block(fuse(mx, symbol, integers=True), parameters, graph.inputs)
 
     def forward(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the graph's first output."""
         rows = len(next(iter(inputs.values())))
-        with errors_translated(rows):
+        with self._lock, errors_translated(rows):
             outputs = self._block(*(_array(name, inputs[name]) for name in self._inputs))
             first = outputs[0] if isinstance(outputs, (list, tuple)) else outputs
             return first.asnumpy()[:rows]

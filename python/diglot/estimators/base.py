@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,13 @@ _RUN_IGNORES = (
 
 
 class Runtime:
-    """What a fitted model keeps for speed only: it is never copied nor stored."""
+    """What a fitted model keeps for speed only: it is never copied nor stored.
+
+    ``lock`` is for what answers in several steps: threads may share a model.
+    """
 
     def __init__(self) -> None:
+        self.lock = threading.RLock()
         self.kept: dict[Any, Any] = {}
         self.optimiser_state: dict[str, np.ndarray] | None = None
 
@@ -157,9 +162,11 @@ class NetworkEstimator(Filed, BaseEstimator):
     def _kept(self, name: Any, make: Callable[[Device], Any]) -> Any:
         """Return what answers for the fitted network; it is made for a device when first asked."""
         kept = self._runtime.kept
-        if name not in kept:
-            kept[name] = make(pick_device(self.device if self.device != self.device_ else "auto"))
-        return kept[name]
+        with self._runtime.lock:
+            if name not in kept:
+                device = self.device if self.device != self.device_ else "auto"
+                kept[name] = make(pick_device(device))
+            return kept[name]
 
     # ---- files and words
 

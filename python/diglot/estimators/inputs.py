@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.utils.validation import validate_data
 
 from diglot.errors import ImageError, InputError
 from diglot.estimators.settings import whole
@@ -32,9 +33,17 @@ def is_table(X: Any) -> bool:
     return False
 
 
+def checked_table(model: Any, X: Any, *, reset: bool) -> np.ndarray:
+    """Check rows of numbers as scikit-learn does, with its words in an error of our kind."""
+    try:
+        return validate_data(model, X, reset=reset, dtype="numeric")
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
 def is_empty_table(X: Any) -> bool:
     """Whether it has no row at all."""
-    return getattr(X, "shape", (1,))[0] == 0 and not isinstance(X, pd.DataFrame)
+    return getattr(X, "shape", ())[:1] == (0,) and not isinstance(X, pd.DataFrame)
 
 
 def common_channels(images: ImageSet, given: int | None) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from diglot.errors import ImageError
 from diglot.images.cache import PreparedImages
 from diglot.images.memory import usable_cores
 from diglot.images.prepare import LARGEST, to_unit
@@ -179,7 +180,15 @@ class _Normaliser:
         plane[...] = values
         if values.dtype == np.uint8:
             plane /= LARGEST["uint8"]
-        if self._mean[channel]:
-            plane -= self._mean[channel]
-        if self._std[channel] != 1:
-            plane /= self._std[channel]
+        try:
+            with np.errstate(over="raise"):
+                if self._mean[channel]:
+                    plane -= self._mean[channel]
+                if self._std[channel] != 1:
+                    plane /= self._std[channel]
+        except FloatingPointError:
+            raise ImageError(
+                f"An image has pixels up to {np.abs(values).max():.3g}, which leave float32's "
+                f"range when they are divided by the standard deviation {self._std[channel]:.3g} "
+                "that the network expects; replace it or remove it from the data."
+            ) from None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from diglot.augment import augment
 from diglot.builder import initial_weights
@@ -21,6 +21,7 @@ from diglot.errors import DivergedError, InputError
 from diglot.estimators.base import NetworkEstimator, last_measures
 from diglot.estimators.inputs import (
     check_channels,
+    checked_table,
     input_spec,
     is_empty_table,
     is_table,
@@ -558,7 +559,7 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
 
     def _images(self, X: Any, *, reset: bool, allow_empty: bool = False) -> ImageSet:
         if is_table(X) and not (allow_empty and is_empty_table(X)):
-            X = validate_data(self, X, reset=reset, dtype="numeric")
+            X = checked_table(self, X, reset=reset)
         return as_images(X, allow_empty=allow_empty)
 
     def _rates(self, given: bool) -> tuple[float, float]:
