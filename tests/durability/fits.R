@@ -17,6 +17,17 @@ fits <- list(
       checkpoint = folder, checkpoint_every = 1, resume = TRUE
     )
   },
+  tuned = function(folder) {
+    first <- image_classifier(
+      label ~ image, frame,
+      network = "convnet", epochs = 1, batch_size = 8, seed = 1
+    )
+    fine_tune(
+      first, label ~ image, frame,
+      train = "head_then_all", epochs = c(10, 12), batch_size = 8, seed = 3, validation = 0.25,
+      checkpoint = folder, checkpoint_every = 1, resume = TRUE
+    )
+  },
   captioner = function(folder) {
     image_captioner(
       captions ~ image, frame,

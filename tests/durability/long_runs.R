@@ -6,7 +6,8 @@ parts <- 10L
 
 measured <- function() {
   gc(full = TRUE)
-  reticulate::py_run_string("import gc, ctypes; gc.collect(); ctypes.CDLL('libc.so.6').malloc_trim(0)")
+  reticulate::py_run_string("import gc, ctypes; gc.collect()")
+  reticulate::py_run_string("ctypes.CDLL('libc.so.6').malloc_trim(0)")
   pages <- as.numeric(strsplit(readLines("/proc/self/statm"), " ")[[1L]][2L])
   cat(
     format(pages * 4096, scientific = FALSE), length(list.files("/proc/self/fd")),

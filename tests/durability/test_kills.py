@@ -46,8 +46,8 @@ def test_fits_from_python_that_are_killed_at_random_moments(tmp_path):
 
 @pytest.mark.needs_r
 def test_fits_from_r_that_are_killed_at_random_moments(tmp_path):
-    kinds = ("classifier", "captioner") if SOAK else ("classifier",)
-    killed([Fit("R", kind) for kind in kinds], tmp_path, rounds(1, 10))
+    kinds = ("classifier", "tuned", "captioner") if SOAK else ("classifier",)
+    killed([Fit("R", kind) for kind in kinds], tmp_path, rounds(1, 7))
 
 
 def test_fits_that_are_killed_while_a_checkpoint_is_written(tmp_path):
