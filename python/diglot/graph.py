@@ -19,6 +19,7 @@ import numpy as np
 from diglot.attributes import check_attributes
 from diglot.errors import InputError, ModelFileError
 from diglot.operators import OPERATORS, Attrs, Shape, Slot, parse
+from diglot.storage import parse_json
 from diglot.subgraphs import CONTROL, most_steps, variables_in_order
 
 _MXNET_VERSION = 10901  # the format's version; 1.9.1 and 2.0 both read it
@@ -611,8 +612,8 @@ class Graph:
         Raises
         ------
         ModelFileError
-            As `with_weights`, and where one is of another type: made float32, a file of small
-            numbers would take several times its size.
+            As `with_weights`, and where one is of another type (made float32, a file of small
+            numbers would take several times its size) or holds what is no number.
         """
         for name, tensor in tensors.items():
             if tensor.dtype != np.float32:
@@ -620,6 +621,8 @@ class Graph:
                     f"the weight {name!r} of {self.name!r} is of type {tensor.dtype}, and a model "
                     "file's are float32"
                 )
+            if not np.isfinite(tensor).all():
+                raise ModelFileError(f"the weight {name!r} of {self.name!r} holds NaN or infinity")
         return self.with_weights(tensors)
 
     def without_weights(self) -> Graph:
@@ -922,7 +925,7 @@ def read_symbol(text: str) -> tuple[tuple[Node, ...], tuple[tuple[int, int], ...
     ((0, 0),)
     """
     try:
-        nodes, heads = _read_nodes(json.loads(text))
+        nodes, heads = _read_nodes(parse_json(text))
     except ModelFileError:
         raise
     except (ValueError, LookupError, TypeError, RecursionError, AttributeError) as error:

@@ -34,6 +34,7 @@ FORMAT = 1
 
 _KEY = "diglot"
 _LONGEST_HEADER = 100_000_000  # the limit of the format's own library
+_MOST_PARTS = 1_000_000  # lists, tables and what is in them; networks have some ten thousand
 
 # The element types that NumPy and safetensors share, by their names in the file.
 _DTYPES = {
@@ -384,6 +385,36 @@ def fingerprint(tensors: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
+def parse_json(text: str, **options: Any) -> Any:
+    """Read JSON from a stranger, who may have it fill the memory: 3 bytes make a list of 64.
+
+    Parameters
+    ----------
+    text : str
+        JSON.
+    **options
+        Of ``json.loads``.
+
+    Returns
+    -------
+    object
+
+    Raises
+    ------
+    ValueError
+        It is no JSON, or has more values than any model needs.
+
+    Examples
+    --------
+    >>> parse_json('{"a": [1, 2]}')
+    {'a': [1, 2]}
+    """
+    parts = sum(map(text.count, "[{,"))
+    if parts > _MOST_PARTS:
+        raise ValueError(f"it has {parts} values, and at most {_MOST_PARTS} are read")
+    return json.loads(text, **options)
+
+
 def _opened(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a regular file: reading a pipe or a device could wait, or go on, for ever."""
     mode = os.stat(path).st_mode
@@ -481,7 +512,7 @@ def _header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
     (length,) = struct.unpack("<Q", start)
     if length > min(size - 8, _LONGEST_HEADER):
         raise ValueError(f"its header would have {length} bytes")
-    header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_unique)
+    header = parse_json(file.read(length).decode("utf-8"), object_pairs_hook=_unique)
     if not isinstance(header, dict):
         raise ValueError("its header is not an object")
     return header, 8 + length
@@ -555,7 +586,7 @@ def _metadata(header: Mapping[str, Any], name: str, required: bool) -> dict[str,
                     "file of weights, not as a model."
                 )
             return {}
-        metadata = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        metadata = parse_json(text, object_pairs_hook=_unique, parse_constant=_no_constant)
         if not isinstance(metadata, dict):
             raise ValueError("it is not an object")
         version = metadata.get("format")

@@ -397,7 +397,7 @@ FORBIDDEN = (
     "shutil.",
     "socket.",
     "pickle.",
-    "ctypes.",
+    "ctypes.dlopen",
     "exec",
     "webbrowser.",
 )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import struct
 import subprocess
 import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 
 import hostile
+import mutations
 from diglot import ImageClassifier, load, network, pretrained, storage
 from diglot.errors import ImageError, InputError, ModelFileError
 from diglot.images.decode import decode
@@ -79,6 +82,7 @@ MEMORY = """
 import json, resource, sys
 import numpy as np
 import hostile
+import mutations
 from diglot.weights.safetensors_file import read_safetensors
 from diglot.weights.mxnet_params import read_params
 read = {"load": hostile.diglot.load, "params": read_params}.get(sys.argv[1], read_safetensors)
@@ -113,6 +117,28 @@ def test_a_large_file_needs_no_more_than_twice_its_size(tmp_path):
         size = large.stat().st_size * (2 if kind == "float16" else 1)  # it is read as float32
         assert size > 40e6
         assert grows(kind, small, large) < 2 * size + 16e6, kind
+
+
+@pytest.mark.parametrize("part", ["[],", "{},", '{"a":0},', "[[[[0]]]],"])
+def test_text_that_would_fill_the_memory_is_refused(sound, tmp_path, part):
+    """As much as 20 times its size: in the header, in the metadata, in the network."""
+    many = "[" + part * 600_000 + "0]"
+    tensors, meta = storage.read_file(sound / "regressor.safetensors")
+    graph = {**meta["graph"], "symbol": many}
+    texts = [f'{{"format": 1, "kind": "regressor", "x": {many}}}']
+    texts += [json.dumps({**meta, "graph": graph})]
+    files = [mutations.safetensors_bytes(tensors, {"diglot": text}) for text in texts]
+    header = f'{{"__metadata__": {{}}, "x": {many}}}'.encode()
+    files.append(struct.pack("<Q", len(header)) + header)
+    for data in files:
+        (tmp_path / "m.safetensors").write_bytes(data)
+        tracemalloc.start()
+        try:
+            with pytest.raises(ModelFileError):
+                load(tmp_path / "m.safetensors")
+            assert tracemalloc.get_traced_memory()[1] < 4 * len(data)
+        finally:
+            tracemalloc.stop()
 
 
 def test_weights_of_other_types_are_no_model(sound, tmp_path):

@@ -179,17 +179,36 @@ def pick_device(device: str | Sequence[str] | Device = "auto") -> Device:
     if str(device) == "auto":
         usable = (i for i in range(mxnet.gpu_count()) if not mxnet.gpu_problem(i))
         return next((Device("gpu", index) for index in usable), Device("cpu"))
+    return _checked(_one(device))
+
+
+def check_device(device: str | Sequence[str] | Device) -> None:
+    """Refuse what cannot name a device; whether it is there is not looked at."""
+    if isinstance(device, Device):
+        return
+    if not isinstance(device, str) and isinstance(device, Sequence):
+        _all_named(list(device))
+    elif str(device) != "auto":
+        _one(device)
+
+
+def _one(device: object) -> Device:
     found = _named(str(device))
     if found is None or (found.kind == "cpu" and ":" in str(device)):
         raise InputError(
             f'device must be "auto", "cpu", "gpu", "gpu:1" or several such as ["gpu:0", "gpu:1"], '
             f"not {device!r}"
         )
-    return _checked(found)
+    return found
 
 
 def _several(names: list[str]) -> Device:
     """Return the devices that train together."""
+    first, *others = map(_checked, _all_named(names))
+    return replace(first, beside=tuple(others))
+
+
+def _all_named(names: list[str]) -> list[Device]:
     found = [_named(name) if isinstance(name, str) else None for name in names]
     kinds = {each.kind for each in found if each is not None}
     if None in found or len(kinds) != 1 or len(set(found)) != len(found):
@@ -197,8 +216,7 @@ def _several(names: list[str]) -> Device:
             'device must name one device, or several GPUs that differ, such as ["gpu:0", "gpu:1"] '
             f'(or ["cpu:0", "cpu:1"], to try it out without), not {names!r}'
         )
-    first, *others = map(_checked, found)
-    return replace(first, beside=tuple(others))
+    return found
 
 
 def _named(name: str) -> Device | None:

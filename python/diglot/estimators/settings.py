@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from diglot.augment import augment
-from diglot.engine import Optimiser
+from diglot.engine import Optimiser, check_device
 from diglot.errors import InputError
 from diglot.progress import reporter
 from diglot.seeds import check_seed
@@ -74,6 +74,7 @@ def check_training(model: Any) -> None:
     optimiser(model)
     augment(model.augment)
     check_seed(model.seed)
+    check_device(model.device)
     reporter(model.verbose)
 
 

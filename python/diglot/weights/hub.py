@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
 import os
 import re
@@ -31,6 +30,7 @@ from diglot.errors import (
     ModelFileError,
 )
 from diglot.progress import Reporter, reporter
+from diglot.storage import parse_json
 from diglot.weights.files import read_text
 from diglot.weights.hub_card import HubCard, describe, licence_of_readme
 from diglot.weights.safetensors_file import PICKLE_ENDINGS, pickle_refusal, shard_names
@@ -472,9 +472,10 @@ def _bar_class(listener: Reporter, title: str) -> type:
 def _read_json(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
+    text = read_text(path)
     try:
-        content = json.loads(read_text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
+        content = parse_json(text)
+    except (ValueError, RecursionError) as error:
         raise ModelFileError(f"{path} is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise ModelFileError(f"{path} is not an object of settings by name")

@@ -7,7 +7,6 @@ Reference: https://huggingface.co/docs/safetensors
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from diglot.errors import ModelFileError
-from diglot.storage import read_file
+from diglot.storage import parse_json, read_file
 from diglot.weights.files import read_text
 
 INDEX_ENDING = ".safetensors.index.json"
@@ -84,7 +83,7 @@ def shard_names(index: str | os.PathLike[str]) -> dict[str, str]:
         The index is damaged, or names a file that is not in its own folder.
     """
     try:
-        places = json.loads(read_text(index))["weight_map"]
+        places = parse_json(read_text(index))["weight_map"]
         fits = isinstance(places, dict) and all(isinstance(f, str) for f in places.values())
     except ModelFileError:
         raise
