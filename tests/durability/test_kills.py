@@ -41,7 +41,7 @@ def killed(fits, tmp_path, kills):
 
 def test_fits_from_python_that_are_killed_at_random_moments(tmp_path):
     kinds = ("classifier", "tuned", "captioner")
-    killed([Fit("Python", kind) for kind in kinds], tmp_path, rounds(2, 22))
+    killed([Fit("Python", kind) for kind in kinds], tmp_path, rounds(1, 22))
 
 
 @pytest.mark.needs_r
