@@ -45,14 +45,12 @@ def test_python_stays_as_it_is(what, short, long):
     flat(f"Python, {number} {what}", told_by(command))
 
 
+IN_R = [("predictions", 100, 10_000), ("epochs", 50, 200), ("files", 50, 1000)]
+
+
 @pytest.mark.needs_r
-@pytest.mark.parametrize(
-    ("what", "short", "long"),
-    [("epochs", 50, 200), ("predictions", 200, 10_000), ("files", 50, 1000)],
-)
+@pytest.mark.parametrize(("what", "short", "long"), IN_R if SOAK else IN_R[:1])
 def test_r_stays_as_it_is(what, short, long):
-    if not SOAK and what != "predictions":
-        pytest.skip("make soak runs it")
     number = rounds(short, long)
     command = ["Rscript", "--vanilla", str(HERE / "long_runs.R"), what, str(number)]
     flat(f"R, {number} {what}", told_by(command))
