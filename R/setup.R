@@ -11,8 +11,8 @@
 #'   (those that can compute on it, the first choice first), `usable`, `note` (what is in the way of
 #'   one that is not), `capability` (a GPU's compute capability) and `build`, the build of MXNet
 #'   that serves it: `mxnet`, `mxnet-cu117` (5.0 to 8.9) or the 2.0 line (9.0 and later). GPUs are
-#'   those that `nvidia-smi` lists, whether they can be used or not, and others that PyTorch can use;
-#'   `install_diglot(gpu = TRUE)` installs the build of MXNet that serves them.
+#'   those that `nvidia-smi` lists, whether they can be used or not, and others that PyTorch can
+#'   use; `install_diglot(gpu = TRUE)` installs the build of MXNet that serves them.
 #' @export
 #' @examples
 #' if (diglot_available()) {

@@ -210,3 +210,16 @@ fake_captioner <- function(heads = 4L) {
   class(fit) <- c("diglot_captioner", "diglot_model")
   fit
 }
+
+# What asks the second engine to compute.
+skip_if_no_torch <- function() {
+  skip_if_no_diglot()
+  skip_if_not(grepl("torch", devices()$engine[1L]), "PyTorch is not installed")
+}
+
+on_engine <- function(engine, ...) {
+  image_classifier(
+    label ~ image, planted_tibble(),
+    network = "mlp", epochs = 3, batch_size = 8, seed = 1, engine = engine, ...
+  )
+}
