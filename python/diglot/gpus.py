@@ -221,7 +221,10 @@ def _fix(gpu: Gpu) -> str:
     how = f"{_command()} (from R: install_diglot(gpu = TRUE))"
     if build is CUDA11:
         return f"install {build.name} with the nvidia-*-cu11 wheels: {how}"
-    return f'it needs {build.name}, which is not on the package index: {how} says how, or use "cpu"'
+    return (
+        "PyTorch serves it, which diglot then takes: pip install 'torch>=2.0'; MXNet needs "
+        f'{build.name}, which is not on the package index: {how} says how; or use "cpu"'
+    )
 
 
 def _command() -> str:

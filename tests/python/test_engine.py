@@ -16,7 +16,7 @@ from diglot.graph import InputSpec
 def test_the_cpu_is_always_there():
     assert devices()[0]["device"] == "cpu"
     assert pick_device("cpu") == Device("cpu")
-    assert str(pick_device("auto")) == ("gpu:0" if gpu_count() else "cpu")
+    assert str(pick_device("auto", "mxnet")) == ("gpu:0" if gpu_count() else "cpu")
 
 
 def test_a_device_that_is_not_there_is_refused():
