@@ -337,7 +337,7 @@ def _opened(path: str) -> BinaryIO:
         )
     if not stat.S_ISREG(mode):
         raise ImageError(f"'{path}' is not a regular file, so it cannot be read as an image.")
-    return _Bounded(open(place, "rb", buffering=0))
+    return _Bounded(open(place, "rb", 0))
 
 
 class _Bounded(io.BufferedReader):
