@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -71,6 +72,19 @@ def test_bombs_are_refused_and_cost_little(tmp_path, name):
     with pytest.raises(ImageError, match=name):
         decode(str(path))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
+
+
+@pytest.mark.parametrize("kind", [b"tEXt", b"iCCP", b"eXIf"])
+def test_a_chunk_that_claims_four_gigabytes_gets_no_memory(tmp_path, kind):
+    data = png(10, 10, pixels(b"\0" * 310))
+    (tmp_path / "a.png").write_bytes(data[:33] + b"\xff\xff\xff\xf0" + kind + data[41:])
+    tracemalloc.start()
+    try:
+        with pytest.raises(ImageError, match=r"a\.png"):
+            decode(str(tmp_path / "a.png"))
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def write_odd(folder):

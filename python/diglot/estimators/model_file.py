@@ -90,6 +90,8 @@ def restore_common(
         if isinstance(getattr(model, setting), list):
             setattr(model, setting, tuple(getattr(model, setting)))
     columns, rows = meta["history"]["columns"], meta["history"]["rows"]
+    if len(set(columns)) != len(columns):
+        raise ModelFileError("the model's history is damaged: two columns have one name")
     history = pd.DataFrame(np.array(rows, np.float64).reshape(-1, len(columns)), None, columns)
     history["epoch"] = history["epoch"].astype(int)
     model.network_, model.history_ = graph, history

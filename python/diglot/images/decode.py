@@ -337,7 +337,16 @@ def _opened(path: str) -> BinaryIO:
         )
     if not stat.S_ISREG(mode):
         raise ImageError(f"'{path}' is not a regular file, so it cannot be read as an image.")
-    return open(place, "rb")
+    return _Bounded(open(place, "rb", 0))
+
+
+class _Bounded(io.BufferedReader):
+    """A file of which no more is asked for than it has: Pillow asks for what a chunk claims."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > 1 << 20:
+            size = min(size, max(0, os.fstat(self.fileno()).st_size - self.tell()))
+        return super().read(size)
 
 
 def _place(path: str) -> str:
