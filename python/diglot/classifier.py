@@ -154,7 +154,7 @@ class ImageClassifier(
     device_ : str
         Where it was trained.
     engine_ : str
-        What trained it, "mxnet" or "torch"; "" for a model from a file, which does not say.
+        What trained it, "mxnet" or "torch".
     stopped_ : str
         "completed", "early", "callback", "interrupted" or "diverged".
     n_features_in_ : int
