@@ -14,6 +14,7 @@ from diglot.builder import Builder, initial_weights
 from diglot.control_flow import cond, foreach, while_loop
 from diglot.engine import Optimiser, open_executor
 from diglot.engine.mxnet import load
+from diglot.engine.mxnet_versions import read_graph
 from diglot.errors import InputError, ModelFileError
 from diglot.graph import Graph, InputSpec
 from diglot.networks.layers import act, dense, own
@@ -169,6 +170,11 @@ def test_a_loop_goes_on_as_long_as_its_condition_holds():
     most = graph.with_weights({**graph.weights, "limit": np.array([-9.0], np.float32)})
     found = open_executor(most, "cpu").forward({"data": x})
     np.testing.assert_allclose(found, x.reshape(16, -1) / 2**20, rtol=1e-5)
+
+
+@pytest.mark.needs_mxnet1("it cannot tell how gradients of its while loops are stored")
+def test_a_loop_has_gradients():
+    graph, x = ready(halving()), images(16, 2, 3)
     found = learned_gradients(graph, x)
     np.testing.assert_allclose(found["by"], differences(halved, graph.weights, x)["by"], rtol=1e-3)
     assert found["limit"] == 0
@@ -248,10 +254,10 @@ def test_text_gives_the_graph_back(make):
     assert again.output_shapes == graph.output_shapes
 
 
-def test_shapes_are_those_of_mxnet():
+def test_shapes_are_those_of_mxnet(mx):
     """Of loops along an axis: MXNet cannot tell those of the others before it runs them."""
     graph = recurrent()
-    symbol = load().sym.load_json(graph.to_json())
+    symbol = read_graph(mx, graph)
     given = {"data": (2, *graph.input.shape), **{n: p.shape for n, p in graph.parameters.items()}}
     _, outputs, _ = symbol.infer_shape(**given)
     assert outputs == [graph.output_shapes[node][output] for node, output in graph.heads]

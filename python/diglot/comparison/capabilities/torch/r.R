@@ -1,4 +1,4 @@
-# PyTorch from R, through reticulate; its own R package, torch, needs no Python and is not what this tries.
+# PyTorch from R, through reticulate; its own R package, torch, needs no Python and is not tried.
 reticulate::use_python(commandArgs(TRUE)[[1]], required = TRUE)
 numbers <- c(0.5, -1.5, 2)
 torch <- reticulate::import("torch")
