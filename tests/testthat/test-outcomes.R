@@ -73,7 +73,7 @@ test_that("a regressor prints, judges and lives on", {
   data <- bright()
   fit <- regress(light ~ image, data[1:90, ], validation = data[91:120, ], monitor = "val_mae")
   expect_output(print(fit), "Image regressor.*the mean, by least squares.*val_mae")
-  expect_output(print(summary(fit)), "family = gaussian")
+  expect_output(print(summary(fit)), "family =\\s+gaussian")
   expect_true(all(c("mae", "val_mae") %in% names(tidy(fit))))
   expect_equal(glance(fit)$family, "gaussian")
   table <- evaluate(fit, data[91:120, ])

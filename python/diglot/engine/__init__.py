@@ -333,13 +333,15 @@ def _candidates(engine: str) -> list[str]:
     MissingPackageError
         If there is none.
     """
-    from diglot.engine import mxnet, torch
+    from diglot.engine import torch
+    from diglot.engine.mxnet import load as load_mxnet
+    from diglot.engine.torch import load as load_torch
 
     if engine == "torch":
-        torch.load()
+        load_torch()
         return ["torch"]
     try:
-        mxnet.load()
+        load_mxnet()
     except MissingPackageError as error:
         if engine == "mxnet":
             raise
@@ -347,7 +349,7 @@ def _candidates(engine: str) -> list[str]:
             raise MissingPackageError(
                 f"{error}; or, where there is no MXNet, PyTorch: {torch.HOW_TO_INSTALL}"
             ) from error
-        torch.load()
+        load_torch()
         return ["torch"]
     return ["mxnet", "torch"] if engine == "auto" and torch.is_installed() else ["mxnet"]
 
