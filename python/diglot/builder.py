@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
 from diglot.errors import InputError, ModelFileError
 from diglot.graph import BATCH, Graph, InputSpec, Node, Parameter, apply_operator
-from diglot.operators import Shape, Slot
+from diglot.operators import OPERATORS, Shape, Slot
 from diglot.seeds import stream
 
 
@@ -114,7 +115,16 @@ class Builder:
             Parameters made before that this layer uses, too, by what it calls them ("weight").
         **attrs
             The operator's attributes.
+
+        Raises
+        ------
+        InputError
+            If there is no such operator.
         """
+        if op not in OPERATORS:
+            near = get_close_matches(op, OPERATORS, 3)
+            hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+            raise InputError(f"layer {name!r}: diglot knows no operator {op!r}{hint}")
         text = {k: str(v) for k, v in attrs.items()}
         places = [self.place(t) for t in inputs]
         shapes = [self._shapes[node][output] for node, output in places]

@@ -100,6 +100,14 @@ def test_two_layers_of_one_name_are_refused():
         conv(b, b.data, 4, name="conv")
 
 
+def test_an_unknown_operator_is_named_with_its_neighbours():
+    b = Builder(InputSpec(4, 4, 1))
+    with pytest.raises(InputError, match="'c1'.*no operator 'Convolutoin'.*'Convolution'"):
+        b.add("Convolutoin", b.data, name="c1", num_filter=2)
+    with pytest.raises(InputError, match="no operator 'xyzzy'$"):
+        b.add("xyzzy", b.data, name="x")
+
+
 def test_a_builder_goes_on_from_a_graph(mx):
     start = two_layers()
     b = Builder(start.input, start)

@@ -50,6 +50,7 @@ CAPABILITIES = {
 _TORCH_ONNX = "https://docs.pytorch.org/docs/stable/onnx.html"
 _KERAS_FILES = "https://keras.io/guides/serialization_and_saving/"
 _KERAS_LOOPS = "https://keras.io/guides/writing_a_custom_training_loop_in_tensorflow/"
+_KERAS_DEVICES = "https://keras.io/guides/distributed_training_with_{}/"  # by the backend's means
 _MXNET_LOOPS = "https://github.com/apache/mxnet/releases/tag/1.3.0"  # the first that had them
 NOT_OFFERED = {
     ("torch", "pretrained"): _TORCH_ONNX,
@@ -57,6 +58,8 @@ NOT_OFFERED = {
     ("jax", "pretrained"): "https://docs.jax.dev/en/latest/export/index.html",
     ("pytensor", "pretrained"): "https://pytensor.readthedocs.io/en/latest/library/index.html",
     ("pytensor", "devices"): "https://pytensor.readthedocs.io/en/latest/library/config.html",
+    ("keras-tensorflow", "devices"): _KERAS_DEVICES.format("tensorflow"),
+    ("keras-torch", "devices"): _KERAS_DEVICES.format("torch"),
     ("mxnet-0.9", "loop"): _MXNET_LOOPS,
     ("mxnet-0.9", "condition"): _MXNET_LOOPS,
     **{
