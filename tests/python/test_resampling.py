@@ -24,11 +24,11 @@ from sklearn.svm import LinearSVC
 import diglot
 from diglot import ImageClassifier, cross_validate, learning_curve
 from diglot.errors import DiglotError, InputError, InterruptedFitWarning
-from diglot.resampling import make_folds, strata
+from diglot.resampling import make_folds, processes, strata
 from diglot.resampling.learning_curve import growing, training_sizes
 from diglot.resampling.processes import _environment, threads_of
 from diglot.resampling.rows import packed, take
-from diglot.resampling.tasks import for_fold
+from diglot.resampling.tasks import Job, for_fold
 
 
 @pytest.fixture(scope="module")
@@ -444,7 +444,7 @@ def test_ctrl_c_ends_all_processes_and_keeps_what_is_done():
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             found = diglot.cross_validate(Slow(), X, y, folds=4, jobs=2, verbose=heard)
-        print(len(found.folds), caught[0].category.__name__)
+        print(len(found.folds), *{warning.category.__name__ for warning in caught})
     """
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script)],
@@ -458,6 +458,23 @@ def test_ctrl_c_ends_all_processes_and_keeps_what_is_done():
     rest, _ = process.communicate(timeout=60)
     assert rest in [f"{done} InterruptedFitWarning\n" for done in (1, 2, 3)]
     assert process.returncode == 0
+
+
+def test_joblib_does_not_guess_why_a_process_ended(monkeypatch):
+    """It warns from a thread of its own, where a process ended before its turn, as by Ctrl-C."""
+
+    def ended(job, tasks, jobs):
+        warnings.warn("A worker stopped while some jobs were given to the executor.", stacklevel=1)
+        yield 0, "done"
+
+    monkeypatch.setattr(processes, "_side_by_side", ended)
+    job = Job(None, np.zeros((2, 1)), None, None)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert list(processes.run_tasks(job, ["a task"], 2)) == [(0, "done")]
+        assert not caught
+        warnings.warn("A worker stopped while some jobs", stacklevel=1)
+    assert len(caught) == 1  # the filter went with the tasks
 
 
 # ---- other outcomes

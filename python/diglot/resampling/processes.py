@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import sys
 import sysconfig
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -57,7 +58,7 @@ def run_tasks(
             yield place, run_task(job, task)
         return
     sent, left = replace(job, X=packed(job.X)), dict(enumerate(tasks))
-    with _environment(threads_of(jobs)):
+    with _environment(threads_of(jobs)), _joblib_silent():
         try:
             for place, outcome in _side_by_side(sent, left, jobs):
                 yield place, outcome
@@ -129,6 +130,14 @@ def _end_processes() -> None:
     executor = reusable_executor._executor
     if hasattr(executor, "terminate"):
         executor.terminate(kill_workers=True)
+
+
+@contextmanager
+def _joblib_silent() -> Iterator[None]:
+    """Keep joblib's guesses at why a process ended to itself: here it was Ctrl-C, or we tell."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+        yield
 
 
 @contextmanager
