@@ -24,6 +24,7 @@ ROOMS = [
     "errors",
     "interrupts",
     "gpus",
+    "cgroups",
     "progress",
     "seeds",
     "storage",

@@ -12,6 +12,7 @@ from types import ModuleType
 
 import numpy as np
 
+from diglot.cgroups import usable_processors
 from diglot.engine.libraries import find_libraries, package_folders, preload
 from diglot.engine.mxnet_versions import same_arrays, settle
 from diglot.errors import DeviceError, MissingPackageError, OutOfMemoryError
@@ -46,14 +47,15 @@ def _numpy_aliases() -> Iterator[None]:
 
 
 def physical_cores() -> int:
-    """Return how many physical cores this process may use.
+    """Return how many physical cores this process may use; no more than a container's quota.
 
     Two threads on one core share its vector units: MXNet runs fastest with one a core.
     """
+    most = usable_processors()
     try:
         allowed = os.sched_getaffinity(0)
     except AttributeError:  # not on macOS
-        return os.cpu_count() or 1
+        return most
     cores = set()
     for cpu in allowed:
         try:
@@ -62,7 +64,7 @@ def physical_cores() -> int:
                 cores.add(file.read())
         except OSError:
             cores.add(str(cpu))
-    return max(1, len(cores))
+    return max(1, min(most, len(cores)))
 
 
 def _environment() -> dict[str, str]:

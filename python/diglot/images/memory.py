@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from diglot.cgroups import memory_left, usable_processors
+
 
 def available_memory() -> int:
     """Return the bytes of memory that can be used now without swapping.
@@ -12,14 +14,14 @@ def available_memory() -> int:
     -------
     int
         The smaller of what the machine has available and what the container (control group)
-        still allows; 1 GiB where neither can be found out.
+        or service still allows; 1 GiB where neither can be found out.
 
     Examples
     --------
     >>> available_memory() > 0
     True
     """
-    found = [value for value in (_machine(), _container()) if value is not None]
+    found = [value for value in (_machine(), memory_left()) if value is not None]
     return max(0, min(found)) if found else 1 << 30
 
 
@@ -29,17 +31,14 @@ def usable_cores() -> int:
     Returns
     -------
     int
-        At least 1.
+        At least 1; no more than a container's quota allows.
 
     Examples
     --------
     >>> usable_cores() >= 1
     True
     """
-    try:
-        return max(1, len(os.sched_getaffinity(0)))
-    except AttributeError:
-        return max(1, os.cpu_count() or 1)
+    return usable_processors()
 
 
 def _machine() -> int | None:
@@ -55,23 +54,3 @@ def _machine() -> int | None:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     except (AttributeError, OSError, ValueError):
         return None
-
-
-def _container() -> int | None:
-    pairs = (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        (
-            "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-            "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-        ),
-    )
-    for limit, used in pairs:
-        try:
-            with open(limit, encoding="ascii") as file:
-                most = int(file.read())
-            with open(used, encoding="ascii") as file:
-                return most - int(file.read())
-        except (OSError, ValueError):
-            # "max" is no number: there is no limit.
-            continue
-    return None
