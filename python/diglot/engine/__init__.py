@@ -28,6 +28,7 @@ __all__ = [
     "check_engine",
     "devices",
     "int8_scorer",
+    "integer_device",
     "may_have_gpu",
     "measure_ranges",
     "open_executor",
@@ -379,6 +380,24 @@ def open_executor(
 
     make = ParallelExecutor if picked.beside else MXNetExecutor
     return make(graph, picked, changing=changing)
+
+
+def integer_device() -> Device | None:
+    """Return where int8 can be calibrated and scored: MXNet's CPU; None without MXNet.
+
+    Examples
+    --------
+    >>> found = integer_device()
+    >>> found is None or found.has_integers
+    True
+    """
+    from diglot.engine.mxnet import load as load_mxnet
+
+    try:
+        load_mxnet()
+    except MissingPackageError:
+        return None
+    return Device("cpu")
 
 
 def measure_ranges(

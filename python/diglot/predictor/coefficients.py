@@ -102,7 +102,7 @@ class WithCoefficients:
         alone = bare(self.network_)
         check_channels(seen.images, alone.input)
         executor = self._kept("image alone", partial(open_executor, alone))
-        with self._prepared(seen.images, alone) as ready:
+        with self._prepared(seen.images, alone, cache=False) as ready:
             scores = score(executor, ready, score_batch(alone), self.threads)
         estimate, lower, upper = bootstrap_coefficients(
             Refit(
