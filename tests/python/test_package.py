@@ -42,6 +42,7 @@ ROOMS = [
     "images",
     "captions",
     "augment",
+    "batching",
     "weighted",
     "zoo",
     "evaluation",

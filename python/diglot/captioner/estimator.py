@@ -15,6 +15,7 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from diglot.augment import Augment, augment
+from diglot.batching import Halving, score_batch
 from diglot.builder import initial_weights
 from diglot.captioner.captioned import Captioned, caption_lists, codes, gather, held_out
 from diglot.captioner.decoder import Decoder
@@ -31,7 +32,7 @@ from diglot.engine import Device, Scorer, open_executor
 from diglot.errors import DivergedError, InputError
 from diglot.estimators.base import NetworkEstimator, last_measures, place_told
 from diglot.estimators.inputs import check_channels, input_spec, standardised
-from diglot.estimators.phases import Fitted, score_batch
+from diglot.estimators.phases import Fitted
 from diglot.estimators.precision import WithPrecision, with_precision
 from diglot.estimators.settings import epochs as epochs_of
 from diglot.estimators.settings import flag, keep_settings, number, optimiser, whole
@@ -541,15 +542,23 @@ class ImageCaptioner(WithPrecision, NetworkEstimator):
         rows = [np.arange(i, min(i + step, count)) for i in range(0, count, step)]
         speaker, listener = self._speaker(attention), reporter(self.verbose)
         told: list[list[Hypothesis]] = []
+        halving = Halving(speaker.device)
+
+        def described(data: np.ndarray, first: int) -> list[list[Hypothesis]]:
+            def some(mine: slice) -> list[list[Hypothesis]]:
+                with self._runtime.lock:  # word by word; no other thread in between
+                    speaker.longest = longest
+                    speaker.see(data[mine])
+                    return tell(speaker, first + mine.start, mine.stop - mine.start)
+
+            return [one for found in halving.each(some, len(data)) for one in found]
+
         with self._prepared(images, self.network_, cache=False) as ready:
             listener.start("Captioning", count, "image")
             try:
                 here = speaker.device.kind == "cpu"
                 for _, data in batches(ready, rows, threads=self.threads, alternate=here):
-                    with self._runtime.lock:  # word by word; no other thread in between
-                        speaker.longest = longest
-                        speaker.see(data)
-                        told += tell(speaker, len(told), len(data))
+                    told += described(data, len(told))
                     listener.step(len(told))
             finally:
                 listener.finish()

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from diglot.batching import Sparing
 from diglot.engine import (
     Device,
     Scorer,
@@ -279,7 +280,7 @@ class WithPrecision:
                 warnings.warn(f"It scores in float32, as {error}.", stacklevel=2)
                 return None
             if self.precision == "int8" or is_faster(integers, floats(device), graph):
-                return integers
+                return Sparing(integers)
             return None
 
         return self._kept(f"{what} in {self.precision} precision", chosen)

@@ -13,15 +13,15 @@ def available_memory() -> int:
     Returns
     -------
     int
-        The smaller of what the machine has available and what the container (control group)
-        or service still allows; 1 GiB where neither can be found out.
+        The least of what the machine has available and what the container (control group) and
+        ``ulimit -v`` still allow; 1 GiB where neither can be found out.
 
     Examples
     --------
     >>> available_memory() > 0
     True
     """
-    found = [value for value in (_machine(), memory_left()) if value is not None]
+    found = [value for value in (_machine(), memory_left(), _addresses()) if value is not None]
     return max(0, min(found)) if found else 1 << 30
 
 
@@ -53,4 +53,18 @@ def _machine() -> int | None:
         # macOS cannot tell what is free; half of all is a careful guess.
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _addresses() -> int | None:
+    """Return what ``ulimit -v`` leaves to this process; None without such a limit."""
+    try:
+        import resource  # not on Windows
+
+        most, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if most == resource.RLIM_INFINITY:
+            return None
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return most - int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except (ImportError, OSError, ValueError, IndexError):
         return None

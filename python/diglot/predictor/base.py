@@ -15,6 +15,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from diglot.augment import augment
+from diglot.batching import Sparing, score_batch
 from diglot.builder import initial_weights
 from diglot.engine import Device, Optimiser, Scorer, open_executor
 from diglot.errors import DivergedError, InputError
@@ -27,7 +28,7 @@ from diglot.estimators.inputs import (
     is_table,
     standardised,
 )
-from diglot.estimators.phases import Fitted, plan_phases, score_batch
+from diglot.estimators.phases import Fitted, plan_phases
 from diglot.estimators.precision import WithPrecision, with_precision
 from diglot.estimators.settings import epochs as epochs_of
 from diglot.estimators.settings import is_several, number, optimiser, whole
@@ -489,7 +490,7 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
         """Return what answers: with integers where that is asked for, or agrees and is faster."""
 
         def floats(_: Device | None = None) -> Scorer:
-            return self._kept("network", partial(open_executor, self.network_))
+            return self._kept("network", partial(_sparing, self.network_))
 
         integers = self._integers(self.network_, floats)
         return floats() if integers is None else integers
@@ -499,7 +500,7 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
         part = self.network_.up_to(self._last_features)
 
         def floats(_: Device | None = None) -> Scorer:
-            return self._kept("features", partial(open_executor, part))
+            return self._kept("features", partial(_sparing, part))
 
         integers = self._integers(part, floats, "features")
         return floats() if integers is None else integers
@@ -620,3 +621,7 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
+
+
+def _sparing(graph: Graph, device: Device) -> Scorer:
+    return Sparing(open_executor(graph, device))
