@@ -145,7 +145,7 @@ def test_captions_are_the_same_with_little_room(monkeypatch):
     monkeypatch.setattr(speaker, "device", Device("cpu", engine="torch"))  # which recovers
     assert model.predict(data[["image"]]).tolist() == want
     assert model.predict(data[["image"]], temperature=1.0, seed=3).tolist() == drawn
-    assert 1 < max(n for n in asked if n <= 7)
+    assert max(n for n in asked if n <= 7) > 1
 
 
 @pytest.mark.parametrize("engine", ["mxnet", "torch"])
