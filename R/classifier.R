@@ -91,7 +91,9 @@
 #'     machine. `"mixed"`, with PyTorch, trains and scores with bfloat16 in products and float32
 #'     elsewhere: on newer GPUs several times as fast.}
 #'   \item{`memory_limit = NULL`}{bytes of decoded images to keep in memory.}
-#'   \item{`threads = NULL`}{of the processor; by default one for each physical core.}
+#'   \item{`threads = NULL`}{that decode images; by default one for each core that may be used, at
+#'     most 8. The network computes with one for each physical core, or as many as the environment
+#'     variable `OMP_NUM_THREADS` says when it is first used.}
 #'   \item{`seed = NULL`}{a whole number. It drives everything random. `NULL` draws one with R's
 #'     generator, so [set.seed()] works; R's random numbers are touched by nothing else.}
 #'   \item{`verbose = "auto"`}{progress: a bar in the console, a line an epoch in a knitted

@@ -107,7 +107,7 @@ class ImageTagger(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImagePredic
     memory_limit : int, optional
         Bytes of decoded images to keep in memory; more go to a file on disk.
     threads : int, optional
-        That decode images.
+        That decode images; by default one for each core that may be used, at most 8.
     seed : int, optional
         Of everything random; the same seed gives the same weights, to the byte. None draws one.
     verbose : {"auto", True, False} or callable

@@ -19,6 +19,7 @@ from diglot.engine import int8_scorer, measure_ranges, open_executor
 from diglot.graph import InputSpec
 from diglot.images import PreparedImages, as_images
 from diglot.networks.layers import act, add, conv, dense, flatten
+from test_networks import MORE, TINY
 
 rng = np.random.default_rng(5)
 IMAGES = rng.random((96, 20, 28, 3)).astype(np.float32)
@@ -46,16 +47,37 @@ def test_a_dense_layer_is_its_integers():
     assert 0 < np.abs(answer - x @ w.T).max() < 0.05 * np.abs(whole).max()
 
 
-@pytest.mark.parametrize(
-    "name", ["mlp", "lenet", "convnet", "resnet20", "mobilenet_v2", "mobilenet_v3_small"]
-)
-def test_networks_answer_much_as_in_float32(name):
-    graph = diglot.network(name, size=32 if name.startswith("mobile") else 24, channels=3)
+@pytest.mark.parametrize("name", [*TINY, *MORE])
+def test_networks_of_every_family_answer_much_as_in_float32(name):
+    graph = diglot.network(name, classes=3, **{**TINY, **MORE}[name])
     graph = graph.with_weights(initial_weights(graph, 1))
     given = inputs(graph)
-    integers = int8_scorer(graph, measure_ranges(graph, [given])).forward(given)
-    floats = open_executor(graph).forward(given)
-    assert np.corrcoef(integers.ravel(), floats.ravel())[0, 1] > 0.98
+    ranges = measure_ranges(graph, [given])
+    assert ranges  # not one of them has to stay with float32
+    integers = int8_scorer(graph, ranges).forward(given)
+    floats = open_executor(graph, "cpu").forward(given)
+    assert not np.array_equal(integers, floats)
+    assert np.corrcoef(integers.ravel(), floats.ravel())[0, 1] > 0.97
+
+
+def test_what_no_integers_fit_scores_in_float32_and_says_so_once():
+    b = Builder(InputSpec(20, 28, 3))
+    first = dense(b, flatten(b, b.data, name="flat"), 8, name="first")
+    both = add(b, act(b, first, "relu", name="relu"), first, name="both")
+    with b.group("head"):
+        graph = b.graph("twice", dense(b, both, 2, name="head"))
+    settings = {"epochs": 1, "seed": 1, "verbose": False}
+    model = diglot.ImageClassifier(graph, precision="int8", **settings)
+    with pytest.warns(UserWarning, match="No layer of 'twice'.*float32") as told:
+        model.fit(IMAGES, LABELS)
+    assert len(told) == 1 and told[0].filename == __file__ and model.int8_ is None
+    floats = diglot.ImageClassifier(graph, precision="float32", **settings).fit(IMAGES, LABELS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = diglot.loads(model.to_bytes())
+        for each in (model, again):
+            found = each.predict_proba(IMAGES)
+            np.testing.assert_array_equal(found, floats.predict_proba(IMAGES))
 
 
 def test_an_images_answer_does_not_depend_on_its_company():
