@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -298,7 +299,7 @@ def _first_usable(engine: str) -> Device:
         usable = (i for i in range(mxnet.gpu_count()) if not mxnet.gpu_problem(i))
         for index in usable:
             return Device("gpu", index)
-    if "torch" in engines and (engine == "torch" or engines == ["torch"] or may_have_gpu()):
+    if "torch" in engines and (engine == "torch" or engines == ["torch"] or _once(may_have_gpu)):
         usable = (i for i in range(torch.gpu_count()) if not torch.gpu_problem(i))
         for index in usable:
             return Device("gpu", index, engine="torch")
@@ -353,6 +354,12 @@ def _candidates(engine: str) -> list[str]:
         load_torch()
         return ["torch"]
     return ["mxnet", "torch"] if engine == "auto" and torch.is_installed() else ["mxnet"]
+
+
+@cache
+def _once(ask: Callable[[], bool]) -> bool:
+    """Return what was answered first: a program is run for it."""
+    return ask()
 
 
 def may_have_gpu() -> bool:
