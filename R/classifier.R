@@ -81,17 +81,20 @@
 #'     state is written each epoch, and every so many steps; the folder from which a training that
 #'     was cut short goes on, to the same bytes.}
 #'   \item{`device = "auto"`}{`"cpu"`, `"gpu"`, ..., see [devices()]. Several GPUs, such as
-#'     `c("gpu:0", "gpu:1")`, train together, each on a part of every batch.}
+#'     `c("gpu:0", "gpu:1")`, train together, each on a part of every batch. A GPU that is named
+#'     and not there is an error; one that a file names gives way to what is there, with a warning.}
 #'   \item{`engine = "auto"`}{what computes: `"mxnet"`, or `"torch"`, PyTorch, which serves more
 #'     devices. `"auto"` is MXNet where it has code for the device, else PyTorch where that is
 #'     installed. Fits, files and checkpoints are the same for both.}
 #'   \item{`precision = "auto"`}{with which numbers a processor scores: `"float32"`, or `"int8"`,
 #'     integers of 8 bits, which are several times as fast for large networks. `"auto"` takes them
-#'     where they agree with float32 for 99.5 % of some training images and are faster on this
-#'     machine. `"mixed"`, with PyTorch, trains and scores with bfloat16 in products and float32
-#'     elsewhere: on newer GPUs several times as fast.}
+#'     where they agree with float32 for 99.5 % of some training images (256, where there are as
+#'     many) and are faster on this machine. `"mixed"`, with PyTorch, trains and scores with
+#'     bfloat16 in products and float32 elsewhere: on newer GPUs several times as fast.}
 #'   \item{`memory_limit = NULL`}{bytes of decoded images to keep in memory.}
-#'   \item{`threads = NULL`}{of the processor; by default one for each physical core.}
+#'   \item{`threads = NULL`}{that decode images; by default one for each core that may be used, at
+#'     most 8. The network computes with one for each physical core, or as many as the environment
+#'     variable `OMP_NUM_THREADS` says when it is first used.}
 #'   \item{`seed = NULL`}{a whole number. It drives everything random. `NULL` draws one with R's
 #'     generator, so [set.seed()] works; R's random numbers are touched by nothing else.}
 #'   \item{`verbose = "auto"`}{progress: a bar in the console, a line an epoch in a knitted

@@ -26,7 +26,7 @@
 #'
 #'   `failures()`: a tibble with one row a file that was not read: `row` (of `newdata`), `file`,
 #'   `kind` (`"missing"`, `"folder"`, `"empty"`, `"not_image"`, `"damaged"`, or `"unfit"` where the
-#'   fit does not take its channels) and `message`.
+#'   fit does not take its channels or its numbers) and `message`.
 #' @export
 #' @examplesIf diglot_available() && requireNamespace("png", quietly = TRUE)
 #' digits <- example_images("digits")

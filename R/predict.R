@@ -2,6 +2,9 @@
 
 #' Predict the classes of images
 #'
+#' Fewer than 16 images take as long as 16, so that an image's answer is the same whichever images
+#' are with it: ask for many at once. Files are read a few at a time, whatever their number.
+#'
 #' @param object A fit, see [image_classifier()].
 #' @param newdata Images: a data frame with the column that the formula names, or whatever
 #'   [image_classifier()] takes as images.

@@ -96,5 +96,5 @@ def _revived(
     estimator, restore = _KINDS[kind]
     model = estimator()
     restore(model, tensors, meta, name)
-    model._runtime = Runtime()
+    model._runtime = Runtime(filed=True)
     return model

@@ -109,18 +109,19 @@ class ImageRegressor(
         without the break; begins anew where there is none yet.
     device : {"auto", "cpu", "gpu", "gpu:1"} or list of str
         Where to compute. Several GPUs, such as ``["gpu:0", "gpu:1"]``, train together, each on a
-        part of every batch.
+        part of every batch. A GPU that is named and not there is an error; one that a file names
+        gives way to what is there, with a warning.
     engine : {"auto", "mxnet", "torch"}
         What computes; see `ImageClassifier`.
     precision : {"auto", "float32", "int8", "mixed"}
         With which numbers a CPU scores. 8-bit integers are several times as fast for large
-        networks; what they need is measured on training images at the end of a fit. "auto" takes
-        them where that agrees with float32 for 99.5 % of these images and is faster on this
-        machine.
+        networks; what they need is measured on training images once a fit is done, by MXNet on the
+        CPU, also of what a GPU or PyTorch trained. "auto" takes them where that agrees with float32
+        for 99.5 % of these images, 256 where there are as many, and is faster on this machine.
     memory_limit : int, optional
         Bytes of decoded images to keep in memory; more go to a file on disk.
     threads : int, optional
-        That decode images.
+        That decode images; by default one for each core that may be used, at most 8.
     seed : int, optional
         Of everything random; the same seed gives the same weights, to the byte. None draws one.
     verbose : {"auto", True, False} or callable

@@ -20,7 +20,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from diglot.errors import ImageError, InputError, MissingPackageError
 from diglot.graph import InputSpec
-from diglot.images import as_images, decode, prepare_file, read_header, walk_images
+from diglot.images import (
+    PreparedImages,
+    as_images,
+    batches,
+    decode,
+    read_header,
+    walk_images,
+)
 from diglot.images.decode import file_size
 from diglot.images.folders import is_packed, list_packed
 from diglot.images.memory import usable_cores
@@ -41,7 +48,7 @@ class FilePredictions:
     failures : DataFrame
         One row a file that was not: ``row`` (of X, from 0), ``file``, ``kind`` ("missing",
         "folder", "empty", "not_image", "damaged", or "unfit" where the model does not take its
-        channels) and ``message``.
+        channels, or its numbers) and ``message``.
     count : int
         How many files were read.
     output : Path or None
@@ -200,17 +207,37 @@ def _answers(
     on_error: str,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the answers of the files that can be read, and a table of the others."""
-    try:
-        return ask(rows), _failures([])
-    except ImageError:
-        if on_error == "stop":
-            raise
-    # Only where a chunk failed are its files looked at one by one.
+    bad: dict[int, tuple[str, str]] = {}
+    good, found = rows, None
+    while True:
+        try:
+            return ask(good), _failures([(row, files[row], *bad[row]) for row in sorted(bad)])
+        except ImageError:
+            if on_error == "stop" or found == {}:
+                raise
+        # Only where a chunk failed are its files looked at one by one; and again, as a file may
+        # go after it was looked at.
+        found = _faults(ask, _input(model), files, good)
+        bad.update(found)
+        good = np.array([row for row in good.tolist() if row not in found], np.int64)
+
+
+def _faults(
+    ask: Callable[[np.ndarray], pd.DataFrame], spec: Any, files: list[str], rows: np.ndarray
+) -> dict[int, tuple[str, str]]:
+    """Return what is wrong with some files, by row: of a word and a message."""
     with ThreadPoolExecutor(usable_cores()) as pool:
-        faults = list(pool.map(partial(_fault, _input(model)), (files[row] for row in rows)))
-    bad = [(row, files[row], *fault) for row, fault in zip(rows, faults, strict=True) if fault]
-    good = np.array([fault is None for fault in faults], bool)
-    return ask(rows[good]), _failures(bad)
+        faults = list(pool.map(partial(_fault, spec), (files[row] for row in rows)))
+    found = {row: fault for row, fault in zip(rows.tolist(), faults, strict=True) if fault}
+    if found:
+        return found
+    # None has a fault by itself: the model is asked about each. What is not wrong any more is not.
+    for row in rows.tolist():
+        try:
+            ask(np.array([row]))
+        except ImageError as error:
+            found[row] = _place_fault(files[row]) or "damaged", str(error)
+    return found
 
 
 def _failures(found: Sequence[tuple[int, str, str, str]]) -> pd.DataFrame:
@@ -241,15 +268,17 @@ def _input(model: Any) -> Any:
 
 def _fault(spec: Any, path: str) -> tuple[str, str] | None:
     """Return what is wrong with a file, as a word and as a message."""
-    kind = _place_fault(path) or "not_image"
+    kind = "not_image"
     try:
         read_header(path)
         kind = "damaged"
         decode(path)
         kind = "unfit"
-        prepare_file(path, spec)
+        with PreparedImages(as_images([path]), spec, cache=False) as ready:
+            for _ in batches(ready, [np.array([0])], ahead=0):
+                pass
     except ImageError as error:
-        return kind, str(error)
+        return _place_fault(path) or kind, str(error)  # it may have gone meanwhile
     return None
 
 

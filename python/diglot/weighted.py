@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from diglot.engine import Executor, Scorer, open_executor
+from diglot.batching import Sparing, score_batch
+from diglot.engine import Scorer, open_executor
 from diglot.errors import InputError
 from diglot.graph import Graph
 from diglot.images import PreparedImages, as_images, batches
 from diglot.progress import reporter
-
-_BATCH = 16
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -63,9 +62,10 @@ class Network(Graph):
                 f"{want[2]}), not {images.shape}; embed() and ImageClassifier prepare images "
                 "themselves"
             )
+        step = score_batch(self)
         parts = [
-            self._executor.forward({"data": images[i : i + _BATCH]})
-            for i in range(0, len(images), _BATCH)
+            self._executor.forward({"data": images[i : i + step]})
+            for i in range(0, len(images), step)
         ]
         return np.concatenate(parts) if parts else np.empty((0, *self.output_shape), np.float32)
 
@@ -84,13 +84,14 @@ class Network(Graph):
         Returns
         -------
         ndarray, float32
-            (n, d), or (n, height, width, channels) where the layer keeps places.
+            (n, d), or (n, height, width, channels) where the layer keeps places. Computed in
+            float32: integers of 8 bits are measured on images that a model was fitted to.
         """
         return embed(self, X, layer, verbose=verbose)
 
     @cached_property
-    def _executor(self) -> Executor:
-        return open_executor(self)
+    def _executor(self) -> Scorer:
+        return Sparing(open_executor(self))
 
     def __str__(self) -> str:
         return "\n".join(f"{name:14}{value}" for name, value in describe(self).items())
@@ -164,9 +165,10 @@ def embed(
     empty = np.empty((0, *part.output_shape), np.float32)
     if not len(images):
         return _places_last(empty)
-    runner = executor or open_executor(part)
+    runner = executor or Sparing(open_executor(part))
     listener, done = reporter(verbose), 0
-    rows = [np.arange(i, min(i + _BATCH, len(images))) for i in range(0, len(images), _BATCH)]
+    count, step = len(images), score_batch(part)
+    rows = [np.arange(i, min(i + step, count)) for i in range(0, count, step)]
     parts = []
     with PreparedImages(images, graph.input, memory_limit, threads, cache=False) as ready:
         listener.start("Computing features", len(images), "image")

@@ -257,3 +257,34 @@ def test_an_encoder_that_no_integers_fit_sees_in_float32():
 def test_an_unknown_precision_is_refused():
     with pytest.raises(diglot.InputError, match="precision"):
         ImageCaptioner(precision="int4").fit(DATA[["image"]], DATA["captions"])
+
+
+# ------------------------------------------------------------------------------ what goes wrong
+
+
+@pytest.mark.parametrize(
+    "error", [diglot.OutOfMemoryError("a batch of 16 images"), KeyboardInterrupt(), MemoryError()]
+)
+def test_a_fit_outlives_its_calibration(monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("diglot.estimators.precision.measure_ranges", fail)
+    fresh = ImageCaptioner(**SETTINGS, epochs=1, precision="int8")
+    with pytest.warns(UserWarning, match="whole, but scores in float32") as told:
+        fresh.fit(DATA[["image"]][:40], DATA["captions"][:40])
+    assert told[0].filename == __file__
+    assert fresh.int8_ is None and len(fresh.history_) == 1
+    assert len(diglot.loads(fresh.to_bytes()).predict(TEST[:3])) == 3
+
+
+def test_what_pytorch_trained_sees_with_mxnets_integers():
+    pytest.importorskip("torch")
+    fresh = ImageCaptioner(**SETTINGS, epochs=2, engine="torch")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("diglot.estimators.precision.LEAST_WORK", 0)
+        fresh.fit(DATA[["image"]][:80], DATA["captions"][:80])
+    assert fresh.engine_ == "torch" and 0.9 < fresh.int8_.agreement <= 1
+    here = {"engine": "mxnet", "precision": "int8"}
+    integers = diglot.loads(fresh.to_bytes()).set_params(**here).predict(TEST, 1)
+    assert np.mean(integers == fresh.predict(TEST, 1)) > 0.8

@@ -189,3 +189,14 @@ def test_a_dense_layer_that_is_used_twice_scores_as_it_should(activation):
     executor = open_executor(graph.with_weights(weights), "cpu")
     found = executor.forward({"data": images.astype(np.float32)})
     np.testing.assert_allclose(found, right, rtol=1e-4, atol=1e-5)
+
+
+def test_only_training_takes_memory_for_gradients():
+    """Of VGG-16 they are half a gigabyte."""
+    graph = dense()
+    executor = open_executor(graph, pick_device("cpu", "mxnet"))
+    executor.forward(some(16))
+    assert all(array.grad_req == "null" for array in executor._arrays.values())
+    executor.prepare_training(trained(graph), Optimiser("sgd"), {"dense_bias": 0.0})
+    kinds = {name: executor._arrays[name].grad_req for name in graph.parameters}
+    assert kinds == {"dense_weight": "write", "dense_bias": "null"}

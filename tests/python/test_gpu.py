@@ -99,7 +99,7 @@ def test_saved_on_the_gpu_and_loaded_on_the_cpu(fitted, tmp_path):
     fitted.save(tmp_path / "model.safetensors")
     code = (
         "import sys, numpy as np, diglot\n"
-        "model = diglot.load(sys.argv[1]).set_params(device='cpu')\n"
+        "model = diglot.load(sys.argv[1])\n"
         "np.save(sys.argv[3], model.predict_proba(np.load(sys.argv[2])))\n"
         "print(model.fingerprint())\n"
     )
@@ -110,6 +110,7 @@ def test_saved_on_the_gpu_and_loaded_on_the_cpu(fitted, tmp_path):
         [sys.executable, "-c", code, *files], env=hidden, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == fitted.fingerprint()
+    assert "cpu computes in its place" in done.stderr
     np.testing.assert_allclose(np.load(files[2]), fitted.predict_proba(IMAGES), **NEAR)
 
 

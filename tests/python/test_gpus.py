@@ -242,10 +242,35 @@ def test_mxnet_sees_a_gpu_where_nvidia_smi_is_missing(monkeypatch):
 
 
 def test_gpus_are_numbered_alike_by_cuda_and_by_nvidia_smi(monkeypatch):
-    monkeypatch.setattr(mxnet, "installed_build", lambda: Build("mxnet-cu117 1.9.1"))
+    as_if(monkeypatch, [gpu((8, 6))], Build("mxnet-cu117 1.9.1", code=CUDA11.code), 1)
     settings = mxnet._environment()
     assert settings["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
     assert "MXNET_ENGINE_TYPE" not in settings  # on a GPU its scheduler overlaps the work
+
+
+@pytest.mark.parametrize(
+    ("found", "chosen", "driver", "threaded"),
+    [
+        ([gpu((8, 6))], None, True, True),
+        ([gpu((9, 0))], None, True, False),  # it has no code for that
+        ([gpu((9, 0)), gpu((8, 6), index=1)], None, True, True),
+        ([], None, False, False),
+        ([], None, True, True),  # nvidia-smi is missing
+        ([], "", True, False),
+        ([], "-1", True, False),
+    ],
+)
+def test_a_build_for_gpus_computes_on_a_cpu_as_the_other_does(
+    tmp_path, monkeypatch, found, chosen, driver, threaded
+):
+    as_if(monkeypatch, found, Build("mxnet-cu117 1.9.1", code=CUDA11.code), len(found))
+    monkeypatch.setattr(mxnet, "_DRIVERS", (str(tmp_path if driver else tmp_path / "none"),))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
+    settings = mxnet._environment()
+    assert ("MXNET_ENGINE_TYPE" not in settings) is threaded
+    assert settings["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
 
 
 # ---- CUDA's libraries

@@ -113,6 +113,14 @@ TINY = {
     "squeezenet1_1": {"size": (40, 33), "squeeze": ((2, 3), (4,)), "expansion": 2, "stem": 5},
     "resnext50_32x4d": {"size": (40, 33), "widths": (8, 8, 16, 16), "base_width": 8, "stem": 5},
 }
+FEW = (4, 6, 4, 6, 4, 6, 4)
+MORE = {  # of every family, with those above
+    "convnet": {"size": (9, 12)},
+    "mobilenet_v3_small": {"size": (40, 33)},
+    "efficientnet_b0": {"size": (40, 33), "widths": FEW, "stem": 4, "last": 9},
+    "convnext_tiny": {"size": (40, 33), "depths": (1, 1, 1, 1), "widths": (4, 6, 8, 10)},
+    "vit_s_16": {"size": (32, 48), "width": 12, "depth": 2, "heads": 3},
+}
 
 
 # ---- the catalogue against MXNet and published figures

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import diglot
+import diglot.estimators.precision as estimators_precision
 from diglot import storage
 from diglot.builder import Builder, initial_weights
 from diglot.engine import int8_scorer, measure_ranges, open_executor
 from diglot.graph import InputSpec
+from diglot.images import PreparedImages, as_images
 from diglot.networks.layers import act, add, conv, dense, flatten
+from test_networks import MORE, TINY
 
 rng = np.random.default_rng(5)
 IMAGES = rng.random((96, 20, 28, 3)).astype(np.float32)
@@ -42,16 +47,37 @@ def test_a_dense_layer_is_its_integers():
     assert 0 < np.abs(answer - x @ w.T).max() < 0.05 * np.abs(whole).max()
 
 
-@pytest.mark.parametrize(
-    "name", ["mlp", "lenet", "convnet", "resnet20", "mobilenet_v2", "mobilenet_v3_small"]
-)
-def test_networks_answer_much_as_in_float32(name):
-    graph = diglot.network(name, size=32 if name.startswith("mobile") else 24, channels=3)
+@pytest.mark.parametrize("name", [*TINY, *MORE])
+def test_networks_of_every_family_answer_much_as_in_float32(name):
+    graph = diglot.network(name, classes=3, **{**TINY, **MORE}[name])
     graph = graph.with_weights(initial_weights(graph, 1))
     given = inputs(graph)
-    integers = int8_scorer(graph, measure_ranges(graph, [given])).forward(given)
-    floats = open_executor(graph).forward(given)
-    assert np.corrcoef(integers.ravel(), floats.ravel())[0, 1] > 0.98
+    ranges = measure_ranges(graph, [given])
+    assert ranges  # not one of them has to stay with float32
+    integers = int8_scorer(graph, ranges).forward(given)
+    floats = open_executor(graph, "cpu").forward(given)
+    assert not np.array_equal(integers, floats)
+    assert np.corrcoef(integers.ravel(), floats.ravel())[0, 1] > 0.97
+
+
+def test_what_no_integers_fit_scores_in_float32_and_says_so_once():
+    b = Builder(InputSpec(20, 28, 3))
+    first = dense(b, flatten(b, b.data, name="flat"), 8, name="first")
+    both = add(b, act(b, first, "relu", name="relu"), first, name="both")
+    with b.group("head"):
+        graph = b.graph("twice", dense(b, both, 2, name="head"))
+    settings = {"epochs": 1, "seed": 1, "verbose": False}
+    model = diglot.ImageClassifier(graph, precision="int8", **settings)
+    with pytest.warns(UserWarning, match="No layer of 'twice'.*float32") as told:
+        model.fit(IMAGES, LABELS)
+    assert len(told) == 1 and told[0].filename == __file__ and model.int8_ is None
+    floats = diglot.ImageClassifier(graph, precision="float32", **settings).fit(IMAGES, LABELS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = diglot.loads(model.to_bytes())
+        for each in (model, again):
+            found = each.predict_proba(IMAGES)
+            np.testing.assert_array_equal(found, floats.predict_proba(IMAGES))
 
 
 def test_an_images_answer_does_not_depend_on_its_company():
@@ -92,7 +118,7 @@ def test_a_model_scores_with_integers(model):
     assert 0 < np.abs(ours - theirs).max() < 0.1
     agrees = (ours.argmax(axis=1) == theirs.argmax(axis=1)).mean()
     assert agrees == pytest.approx(model.int8_.agreement, abs=0.05)
-    assert f"{100 * model.int8_.agreement:.1f} % of 64" in model.summary()
+    assert f"{100 * model.int8_.agreement:.1f} % of 96" in model.summary()
 
 
 def test_a_model_file_keeps_the_ranges(model):
@@ -154,10 +180,151 @@ def test_auto_takes_integers_where_they_agree(monkeypatch):
 
 
 def test_auto_leaves_integers_that_disagree_or_are_slow(model, monkeypatch):
+    def scores(faster, agreement, precision="auto"):
+        monkeypatch.setattr("diglot.estimators.precision.is_faster", lambda *_: faster)
+        other = diglot.loads(model.to_bytes()).set_params(precision=precision)
+        other.int8_ = replace(other.int8_, agreement=agreement)
+        return other.predict_proba(IMAGES)
+
+    floats, integers = scores(False, 1.0, "float32"), scores(False, 0.9, "int8")
+    assert not np.array_equal(floats, integers)
+    np.testing.assert_array_equal(scores(True, 1.0), integers)
+    np.testing.assert_array_equal(scores(True, 0.995), integers)
+    np.testing.assert_array_equal(scores(True, 0.99), floats)
+    np.testing.assert_array_equal(scores(True, 0.9), floats)
+    np.testing.assert_array_equal(scores(False, 1.0), floats)
+
+
+def test_agreement_is_that_of_256_images_where_there_are_as_many():
+    images = np.concatenate([IMAGES, 0.5 * IMAGES, 0.25 * IMAGES, IMAGES[:, ::-1]])
+    labels = np.tile(LABELS, 4)
+    settings = {"epochs": 1, "seed": 1, "precision": "int8", "verbose": False}
+    model = diglot.ImageClassifier("convnet", **settings).fit(images, labels)
+    assert model.int8_.n == 256
+    assert 255 / 256 >= 0.995 > 63 / 64  # so that one in them may differ, but not one in 64
+    # The rows that were compared are the first by their content.
+    with PreparedImages(as_images(images), model.network_.input) as ready:
+        order = np.argsort(np.array(ready.keys(), object))[:256]
     floats = diglot.loads(model.to_bytes()).set_params(precision="float32")
-    monkeypatch.setattr("diglot.estimators.precision.is_faster", lambda *_: False)
-    slow = diglot.loads(model.to_bytes()).set_params(precision="auto")
-    np.testing.assert_array_equal(slow.predict_proba(IMAGES), floats.predict_proba(IMAGES))
+    same = model.predict(images[order]) == floats.predict(images[order])
+    assert model.int8_.agreement == pytest.approx(same.mean(), abs=1.5 / 256)
+
+
+# ---- a fit is never lost to what comes after it
+
+
+class Stopped:
+    """Stands for what measures: goes wrong."""
+
+    def __init__(self, error):
+        self.error, self.calls = error, 0
+
+    def __call__(self, *_):
+        self.calls += 1
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        diglot.OutOfMemoryError("a batch of 16 images does not fit into memory"),
+        diglot.ImageError("There is no file 'gone.png'"),
+        diglot.DeviceError("MXNet failed: it is not known why"),
+        MemoryError(),
+        KeyboardInterrupt(),
+        RuntimeError("whatever"),
+    ],
+)
+def test_a_fit_outlives_its_calibration(monkeypatch, error):
+    stopped = Stopped(error)
+    monkeypatch.setattr("diglot.estimators.precision.measure_ranges", stopped)
+    fresh = diglot.ImageClassifier("mlp", epochs=2, seed=1, precision="int8", verbose=False)
+    with pytest.warns(UserWarning, match=r"whole, but scores in float32\. Fit again.*int") as told:
+        fresh.fit(IMAGES, LABELS)
+    assert stopped.calls == 1 and fresh.int8_ is None and fresh.stopped_ == "completed"
+    assert str(error) in str(told[0].message) and told[0].filename == __file__
+    plain = diglot.ImageClassifier("mlp", epochs=2, seed=1, precision="float32", verbose=False)
+    assert fresh.fingerprint() == plain.fit(IMAGES, LABELS).fingerprint()
+    assert diglot.loads(fresh.to_bytes()).predict(IMAGES).tolist() == plain.predict(IMAGES).tolist()
+
+
+def test_a_vanished_file_does_not_cost_the_fit(tmp_path, monkeypatch):
+    paths = [str(tmp_path / f"{i}.png") for i in range(24)]
+    for i, path in enumerate(paths):
+        Image.fromarray((80 * IMAGES[i]).clip(0, 255).astype("uint8")).save(path)
+    real = estimators_precision.measure_ranges
+
+    def vanishing(graph, given):
+        for path in paths:
+            os.unlink(path)
+        return real(graph, given)
+
+    monkeypatch.setattr("diglot.estimators.precision.measure_ranges", vanishing)
+    fresh = diglot.ImageClassifier(
+        "convnet", epochs=1, seed=1, precision="int8", verbose=False, memory_limit=0
+    )
+    monkeypatch.setattr("diglot.images.store.ArrayStore._reserve", lambda *_: False)
+    with pytest.warns(UserWarning, match="There is no file.*scores in float32"):
+        fresh.fit(paths, LABELS[:24])
+    assert len(fresh.history_) == 1 and fresh.int8_ is None
+
+
+def test_an_interrupted_fit_is_not_followed_by_more_work(monkeypatch):
+    stopped = Stopped(AssertionError("measured"))
+    monkeypatch.setattr("diglot.estimators.precision.measure_ranges", stopped)
+
+    def interrupt(progress):
+        raise KeyboardInterrupt
+
+    fresh = diglot.ImageClassifier(
+        "mlp", epochs=5, seed=1, precision="int8", verbose=False, callbacks=[interrupt]
+    )
+    with pytest.warns(UserWarning) as told:
+        fresh.fit(IMAGES, LABELS)
+    assert fresh.stopped_ == "interrupted" and fresh.int8_ is None and stopped.calls == 0
+    assert any("interrupted, the fitted model is whole" in str(w.message) for w in told)
+
+
+def test_bad_input_to_more_training_does_not_cost_the_ranges(model):
+    other = diglot.loads(model.to_bytes())
+    with pytest.raises(diglot.InputError):
+        other.update(IMAGES, ["unknown"] * len(IMAGES))
+    assert other.int8_ == model.int8_
+
+
+# ---- trained elsewhere, scored on MXNet's CPU
+
+
+def test_what_pytorch_trained_scores_with_mxnets_integers(monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setattr("diglot.estimators.precision.LEAST_WORK", 0)
+    fresh = diglot.ImageClassifier("convnet", epochs=3, seed=1, engine="torch", verbose=False)
+    fresh.fit(IMAGES, LABELS)
+    assert fresh.engine_ == "torch" and fresh.int8_.n == 96
+    assert "int8" in fresh.summary()
+    other = diglot.loads(fresh.to_bytes())
+    assert other.int8_ == fresh.int8_
+    integers, floats = (
+        diglot.loads(fresh.to_bytes()).set_params(engine="mxnet", precision=p).predict_proba(IMAGES)
+        for p in ("int8", "float32")
+    )
+    assert 0 < np.abs(integers - floats).max() < 0.1
+    same = integers.argmax(axis=1) == floats.argmax(axis=1)
+    assert fresh.int8_.agreement == pytest.approx(same.mean(), abs=0.02)
+    np.testing.assert_allclose(fresh.predict_proba(IMAGES), floats, atol=1e-4)
+
+
+def test_without_mxnet_int8_says_once_that_it_stays_with_float32(monkeypatch):
+    monkeypatch.setattr("diglot.estimators.precision.integer_device", lambda: None)
+    settings = {"epochs": 1, "seed": 1, "verbose": False}
+    with pytest.warns(UserWarning, match="Without MXNet.*float32") as told:
+        model = diglot.ImageClassifier("mlp", precision="int8", **settings).fit(IMAGES, LABELS)
+    assert len(told) == 1 and model.int8_ is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(model.predict(IMAGES)) == 96
+        monkeypatch.setattr("diglot.estimators.precision.LEAST_WORK", 0)
+        diglot.ImageClassifier("mlp", **settings).fit(IMAGES, LABELS)  # "auto" is content
 
 
 def test_numbers_and_tags_score_with_integers(monkeypatch):

@@ -145,6 +145,76 @@ def test_files_whose_channels_do_not_fit_are_reported(tmp_path):
     assert found.count == 0 and list(found.table) == ["file", "predicted", "prob_a", "prob_b"]
 
 
+def test_numbers_that_leave_float32_are_reported(tmp_path, small_chunks):
+    images = np.random.default_rng(1).random((20, 8, 8)).astype("float32")
+    model = ImageClassifier("mlp", epochs=1, seed=1).fit(images / 8, ["a", "b"] * 10)
+    assert max(model.network_.input.std) < 1  # so that a number may grow beyond the range
+    paths = [str(tmp_path / f"{i:02d}.tif") for i in range(20)]
+    images[3] = 3e38
+    images[11, 2, 5] = -3.4e38
+    for image, path in zip(images, paths, strict=True):
+        Image.fromarray(image).save(path)
+    with pytest.raises(ImageError, match=r"11\.tif' has pixels up to 3.4e\+38"):
+        model.predict(paths)
+    with pytest.warns(UserWarning, match="2 of 20 files"):
+        found = predict_files(model, paths, on_error="report")
+    assert found.failures["kind"].tolist() == ["unfit", "unfit"]
+    assert found.failures["row"].tolist() == [3, 11]
+    assert all(m.count(f) for m, f in zip(found.failures.message, found.failures.file, strict=True))
+    good = [path for i, path in enumerate(paths) if i not in (3, 11)]
+    pd.testing.assert_frame_equal(found.table, predict_files(model, good).table)
+
+
+@pytest.mark.parametrize("after", ["it was found", "it was looked at"])
+def test_files_that_vanish_meanwhile_are_reported(model, tmp_path, monkeypatch, after):
+    paths = saved(drawn(20)[0], tmp_path / "all")
+    (tmp_path / "all" / "text.png").write_text("no image", encoding="utf-8")
+    mixed, real, calls = [*paths, str(tmp_path / "all" / "text.png")], scoring._fault, []
+
+    def vanishing(spec, path):
+        if after == "it was found" and not calls:
+            os.unlink(paths[5])
+        found = real(spec, path)
+        calls.append(path)
+        if after == "it was looked at" and calls.count(path) == 1 and path in paths[6:9]:
+            os.unlink(path)
+        return found
+
+    monkeypatch.setattr(scoring, "_fault", vanishing)
+    gone = [5] if after == "it was found" else [6, 7, 8]
+    with pytest.warns(UserWarning, match=f"{len(gone) + 1} of 21 files"):
+        found = predict_files(model, mixed, on_error="report")
+    assert found.failures["row"].tolist() == [*gone, 20]
+    assert found.failures["kind"].tolist() == ["missing"] * len(gone) + ["not_image"]
+    left = [path for i, path in enumerate(paths) if i not in gone]
+    pd.testing.assert_frame_equal(found.table, predict_files(model, left).table)
+
+
+def test_what_only_the_model_refuses_is_reported_too(model, tmp_path, monkeypatch):
+    """Where no fault of a file is found, the model is asked about each."""
+    paths = saved(drawn(12)[0], tmp_path / "all")
+    real = scoring._told
+
+    def told(*args):
+        found = real(*args)
+        for file in found["file"]:
+            if file in (paths[2], paths[7]):
+                raise ImageError(f"'{file}' is not what it was")
+        return found
+
+    monkeypatch.setattr(scoring, "_told", told)
+    with pytest.warns(UserWarning, match="2 of 12 files"):
+        found = predict_files(model, paths, on_error="report")
+    assert found.failures["row"].tolist() == [2, 7] and found.count == 10
+
+    def never(*_):
+        raise ImageError("whatever")
+
+    monkeypatch.setattr(scoring, "_told", never)
+    with pytest.raises(ImageError, match="whatever"):  # not for ever, where there is no file left
+        predict_files(model, paths, on_error="report")
+
+
 def test_csv_and_parquet_hold_the_table(model, tmp_path, small_chunks):
     folder = tmp_path / "mixed"
     mixed, _ = spoilt(saved(drawn(30)[0], folder), folder)

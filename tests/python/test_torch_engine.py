@@ -299,6 +299,16 @@ def test_auto_takes_the_gpu_that_only_pytorch_can_use(monkeypatch):
     assert pick_device("auto", "mxnet") == Device("cpu")
 
 
+def test_programs_that_look_for_gpus_are_run_once(monkeypatch):
+    import diglot.engine
+
+    asked = []
+    monkeypatch.setattr(diglot.engine, "may_have_gpu", lambda: bool(asked.append(1)))
+    for _ in range(3):
+        assert pick_device("auto") == Device("cpu")
+    assert len(asked) == 1
+
+
 def test_without_pytorch_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setattr(door, "load", door.load.__wrapped__)
     monkeypatch.setitem(__import__("sys").modules, "torch", None)

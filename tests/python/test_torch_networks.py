@@ -15,7 +15,7 @@ from diglot.graph import InputSpec
 from diglot.networks import network, networks
 from engine_checks import assert_engines_agree, values_of
 from test_captioner_graphs import SMALL, of_encoder
-from test_networks import TINY
+from test_networks import MORE, TINY
 
 pytest.importorskip("torch")
 pytestmark = [
@@ -24,14 +24,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning:mxnet"),
 ]
 
-FEW = (4, 6, 4, 6, 4, 6, 4)
-MORE = {
-    "convnet": {"size": (9, 12)},
-    "mobilenet_v3_small": {"size": (40, 33)},
-    "efficientnet_b0": {"size": (40, 33), "widths": FEW, "stem": 4, "last": 9},
-    "convnext_tiny": {"size": (40, 33), "depths": (1, 1, 1, 1), "widths": (4, 6, 8, 10)},
-    "vit_s_16": {"size": (32, 48), "width": 12, "depth": 2, "heads": 3},
-}
 FORWARD, GRADIENTS = 1e-10, 1e-10  # the largest difference, as a part of the largest number
 
 

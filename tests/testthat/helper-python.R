@@ -223,3 +223,15 @@ on_engine <- function(engine, ...) {
     network = "mlp", epochs = 3, batch_size = 8, seed = 1, engine = engine, ...
   )
 }
+
+# The pictures of planted(), each in a PNG file of its own.
+planted_files <- function(n = 12L, env = parent.frame()) {
+  skip_if_not_installed("png")
+  folder <- withr::local_tempdir(.local_envir = env)
+  data <- planted(n)
+  files <- file.path(folder, sprintf("%02d.png", seq_len(n)))
+  for (i in seq_len(n)) {
+    png::writePNG(data$image[i, , ] / 255, files[i])
+  }
+  tibble::tibble(image = files, label = data$label)
+}

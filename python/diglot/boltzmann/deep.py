@@ -120,6 +120,16 @@ class DBN(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Filed, BaseEstimato
     ) -> None:
         keep_settings(self, locals())
 
+    # ---- settings
+
+    def set_params(self, **params: Any) -> DBN:
+        """Set parameters; where to compute is also said to the layers that have learned."""
+        super().set_params(**params)
+        places = {n: v for n, v in params.items() if n in ("device", "engine")}
+        for machine in getattr(self, "machines_", ()) if places else ():
+            machine.set_params(**places)
+        return self
+
     # ---- training
 
     def fit(self, X: Any, y: Any = None) -> DBN:
@@ -338,5 +348,5 @@ def _restored(
     start, machine = f"layer{number}/", RBM()
     mine = {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}
     restore_machine(machine, mine, meta, f"{name}, layer {number},")
-    machine._runtime = Runtime()
+    machine._runtime = Runtime(filed=True)
     return machine

@@ -27,7 +27,7 @@ from diglot.boltzmann.graphs import (
 from diglot.boltzmann.model_file import metadata
 from diglot.boltzmann.task import BoltzmannTask, Judge, Recipe, dream
 from diglot.builder import initial_weights
-from diglot.engine import Device, Executor, Optimiser, open_executor, pick_device
+from diglot.engine import Device, Executor, Optimiser, open_executor
 from diglot.errors import DivergedError, ImageError, InputError
 from diglot.estimators.base import NetworkEstimator, last_measures, place_told
 from diglot.estimators.feed import Feed
@@ -254,7 +254,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):
     @contextmanager
     def _fit_of(self, images: ImageSet, seed: int) -> Iterator[_Fit]:
         """Decide everything about a fit; images are open as long as it goes on."""
-        device = pick_device(self.device, self.engine)
+        device = self._picked_device()
         spec = input_spec(None, images, self.size, self.channels, self.resize)
         shape = int(self.n_hidden), self.visible
         graph = machine_graph(spec, *shape)
@@ -533,7 +533,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):
         if not len(images):
             return
         check_channels(images, self.network_.input)
-        with self._prepared(images, self.network_) as ready:
+        with self._prepared(images, self.network_, cache=False) as ready:
             yield from self._checked(ready, np.arange(len(images)))
 
     def _images(self, X: Any, *, reset: bool, allow_empty: bool = False) -> ImageSet:

@@ -15,6 +15,7 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from diglot.augment import Augment, augment
+from diglot.batching import Halving, score_batch
 from diglot.builder import initial_weights
 from diglot.captioner.captioned import Captioned, caption_lists, codes, gather, held_out
 from diglot.captioner.decoder import Decoder
@@ -27,12 +28,12 @@ from diglot.captioner.precision import ANSWERS, calibrate_int8
 from diglot.captioner.settings import MOST_WORDS, check_settings
 from diglot.captioner.speaker import Speaker
 from diglot.captions.vocabulary import Vocabulary
-from diglot.engine import Device, Scorer, open_executor, pick_device
+from diglot.engine import Device, Scorer, open_executor
 from diglot.errors import DivergedError, InputError
 from diglot.estimators.base import NetworkEstimator, last_measures, place_told
 from diglot.estimators.inputs import check_channels, input_spec, standardised
-from diglot.estimators.phases import Fitted, score_batch
-from diglot.estimators.precision import Int8, WithPrecision, with_precision
+from diglot.estimators.phases import Fitted
+from diglot.estimators.precision import WithPrecision, with_precision
 from diglot.estimators.settings import epochs as epochs_of
 from diglot.estimators.settings import flag, keep_settings, number, optimiser, whole
 from diglot.evaluation import evaluate_captions
@@ -282,7 +283,7 @@ class ImageCaptioner(WithPrecision, NetworkEstimator):
         check_settings(self)
         images = as_images(X)
         texts = caption_lists(captions, len(images))
-        seed, self.int8_ = self._seed(), None
+        seed = self._seed()
         with self._fit_of(images, texts, validation_data, seed) as fit:
             points, resume = self._checkpoints()
             try:
@@ -293,13 +294,13 @@ class ImageCaptioner(WithPrecision, NetworkEstimator):
                     checkpoints=points,
                     resume=resume,
                 )
-                self.int8_ = self._int8_of(fitted, fit)
             except DivergedError as error:
                 if error.model is not None:
                     self._settled(error.model, fit)
                     error.model = self
                 raise
-        self._settled(fitted, fit)
+            self._settled(fitted, fit)
+            self._try_integers(fit)
         return self
 
     @contextmanager
@@ -311,7 +312,7 @@ class ImageCaptioner(WithPrecision, NetworkEstimator):
         seed: int,
     ) -> Iterator[Fit]:
         """Decide everything about a fit; images are open as long as it goes on."""
-        device = with_precision(pick_device(self.device, self.engine), self.precision)
+        device = with_precision(self._picked_device(), self.precision)
         spec = input_spec(self.encoder, images, self.size, self.channels, self.resize)
         encoder = _resolved(self.encoder, spec)
         given = encoder.weights is not None
@@ -427,13 +428,14 @@ class ImageCaptioner(WithPrecision, NetworkEstimator):
                 'single image: hold out more, or give monitor="val_loss"'
             )
 
-    def _int8_of(self, fitted: Fitted, fit: Fit) -> Int8 | None:
-        """Return what the encoder needs to see with integers, where that may be wanted."""
-        measure = partial(calibrate_int8, fitted.graph, fit)
-        return self._calibrated_int8(encoder_of(fitted.graph), fit.device, measure)
+    def _try_integers(self, fit: Fit) -> None:
+        """Measure what the encoder needs to see with integers, where that may be wanted."""
+        measure = partial(calibrate_int8, self.network_, fit)
+        self._calibrate(encoder_of(self.network_), self.stopped_, measure)
 
     def _settled(self, fitted: Fitted, fit: Fit) -> None:
         """Set the fitted attributes."""
+        self.int8_ = None  # that was of other weights
         self.decoder_, self.vocabulary_, self.longest_ = fit.decoder, fit.vocabulary, fit.longest
         self.places_ = seen_places(fitted.graph, fit.decoder)
         self._settle(fitted, fit.plan.seed, fit.device)
@@ -540,15 +542,23 @@ class ImageCaptioner(WithPrecision, NetworkEstimator):
         rows = [np.arange(i, min(i + step, count)) for i in range(0, count, step)]
         speaker, listener = self._speaker(attention), reporter(self.verbose)
         told: list[list[Hypothesis]] = []
-        with self._prepared(images, self.network_) as ready:
+        halving = Halving(speaker.device)
+
+        def described(data: np.ndarray, first: int) -> list[list[Hypothesis]]:
+            def some(mine: slice) -> list[list[Hypothesis]]:
+                with self._runtime.lock:  # word by word; no other thread in between
+                    speaker.longest = longest
+                    speaker.see(data[mine])
+                    return tell(speaker, first + mine.start, mine.stop - mine.start)
+
+            return [one for found in halving.each(some, len(data)) for one in found]
+
+        with self._prepared(images, self.network_, cache=False) as ready:
             listener.start("Captioning", count, "image")
             try:
                 here = speaker.device.kind == "cpu"
                 for _, data in batches(ready, rows, threads=self.threads, alternate=here):
-                    with self._runtime.lock:  # word by word; no other thread in between
-                        speaker.longest = longest
-                        speaker.see(data)
-                        told += tell(speaker, len(told), len(data))
+                    told += described(data, len(told))
                     listener.step(len(told))
             finally:
                 listener.finish()
@@ -626,7 +636,7 @@ class ImageCaptioner(WithPrecision, NetworkEstimator):
             raise InputError("evaluate() judges one caption an image: leave return_all out")
         images = as_images(X)
         texts = caption_lists(references, len(images), "reference")
-        with self._prepared(images, self.network_) as ready:
+        with self._prepared(images, self.network_, cache=False) as ready:
             captioned, _ = gather(ready.keys(), texts)
         told = self.predict(images.take(captioned.places), beams, **decoding)
         return evaluate_captions(

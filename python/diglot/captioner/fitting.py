@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from diglot.augment import Augment
+from diglot.batching import score_batch
 from diglot.captioner.captioned import Captioned, Groups
 from diglot.captioner.decoder import Decoder
 from diglot.captioner.graphs import training_graph
@@ -25,7 +26,6 @@ from diglot.estimators.phases import (
     Phase,
     open_phase,
     run_phases,
-    score_batch,
     views_of,
 )
 from diglot.graph import Graph

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -11,14 +11,14 @@ from diglot.captioner.fitting import Fit
 from diglot.captioner.graphs import behind_encoder, encoder_of
 from diglot.captions.vocabulary import BEGIN, END, PAD, UNKNOWN
 from diglot.engine import Device, open_executor
-from diglot.estimators.precision import Int8, calibrated, calibration_images
+from diglot.estimators.precision import RANGE_IMAGES, Int8, calibrated, calibration_images
 from diglot.graph import Graph
 
 ANSWERS = "next words in training images' captions"
 _GROUPS = 16  # that go through the decoder at once
 
 
-def calibrate_int8(graph: Graph, fit: Fit) -> Int8 | None:
+def calibrate_int8(graph: Graph, fit: Fit, device: Device) -> Int8 | None:
     """Measure the encoder's ranges on some training images, and how often words stay the same.
 
     The decoder is told the captions of these images word by word, and chooses each next word
@@ -31,6 +31,8 @@ def calibrate_int8(graph: Graph, fit: Fit) -> Int8 | None:
         The whole network, with weights.
     fit : Fit
         Of whose training images the first are taken.
+    device : Device
+        Where to compute in float32.
 
     Returns
     -------
@@ -39,13 +41,19 @@ def calibrate_int8(graph: Graph, fit: Fit) -> Int8 | None:
         can use integers.
     """
     rows = fit.train
-    images = calibration_images(rows.images, rows.captioned.places, fit.threads)
-    found = calibrated(encoder_of(graph), [{"data": data} for _, data in images], fit.device)
+    places = rows.captioned.places
+
+    def given(most: int) -> Iterator[dict[str, np.ndarray]]:
+        for _, data in calibration_images(rows.images, places, fit.threads, most):
+            yield {"data": data}
+
+    # Their captions have words enough to compare.
+    found = calibrated(encoder_of(graph), given, device, RANGE_IMAGES)
     if found is None:
         return None
     ranges, *seen = found
     groups = Groups.of(rows.coded[: len(seen[0])], fit.width)
-    first, second = next_words(behind_encoder(graph), groups, seen, fit.device)
+    first, second = next_words(behind_encoder(graph), groups, seen, device)
     return Int8(ranges, float(np.mean(first == second)), len(first))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +29,7 @@ __all__ = [
     "check_engine",
     "devices",
     "int8_scorer",
+    "integer_device",
     "may_have_gpu",
     "measure_ranges",
     "open_executor",
@@ -297,7 +299,7 @@ def _first_usable(engine: str) -> Device:
         usable = (i for i in range(mxnet.gpu_count()) if not mxnet.gpu_problem(i))
         for index in usable:
             return Device("gpu", index)
-    if "torch" in engines and (engine == "torch" or engines == ["torch"] or may_have_gpu()):
+    if "torch" in engines and (engine == "torch" or engines == ["torch"] or _once(may_have_gpu)):
         usable = (i for i in range(torch.gpu_count()) if not torch.gpu_problem(i))
         for index in usable:
             return Device("gpu", index, engine="torch")
@@ -354,6 +356,12 @@ def _candidates(engine: str) -> list[str]:
     return ["mxnet", "torch"] if engine == "auto" and torch.is_installed() else ["mxnet"]
 
 
+@cache
+def _once(ask: Callable[[], bool]) -> bool:
+    """Return what was answered first: a program is run for it."""
+    return ask()
+
+
 def may_have_gpu() -> bool:
     """Whether it is worth the time to ask PyTorch: NVIDIA's, AMD's and Apple's leave traces."""
     return bool(find_gpus()) or Path("/dev/kfd").exists() or sys.platform == "darwin"
@@ -379,6 +387,24 @@ def open_executor(
 
     make = ParallelExecutor if picked.beside else MXNetExecutor
     return make(graph, picked, changing=changing)
+
+
+def integer_device() -> Device | None:
+    """Return where int8 can be calibrated and scored: MXNet's CPU; None without MXNet.
+
+    Examples
+    --------
+    >>> found = integer_device()
+    >>> found is None or found.has_integers
+    True
+    """
+    from diglot.engine.mxnet import load as load_mxnet
+
+    try:
+        load_mxnet()
+    except MissingPackageError:
+        return None
+    return Device("cpu")
 
 
 def measure_ranges(

@@ -12,6 +12,7 @@ from types import ModuleType
 
 import numpy as np
 
+from diglot.cgroups import usable_processors
 from diglot.engine.libraries import find_libraries, package_folders, preload
 from diglot.engine.mxnet_versions import same_arrays, settle
 from diglot.errors import DeviceError, MissingPackageError, OutOfMemoryError
@@ -32,6 +33,9 @@ _ALIASES = {
 }
 
 
+_DRIVERS = ("/dev/nvidiactl", "/dev/dxg")  # NVIDIA's driver, also within Windows' Linux
+
+
 @contextmanager
 def _numpy_aliases() -> Iterator[None]:
     """Lend numpy the names that MXNet looks for, and leave it as it was."""
@@ -46,14 +50,15 @@ def _numpy_aliases() -> Iterator[None]:
 
 
 def physical_cores() -> int:
-    """Return how many physical cores this process may use.
+    """Return how many physical cores this process may use; no more than a container's quota.
 
     Two threads on one core share its vector units: MXNet runs fastest with one a core.
     """
+    most = usable_processors()
     try:
         allowed = os.sched_getaffinity(0)
     except AttributeError:  # not on macOS
-        return os.cpu_count() or 1
+        return most
     cores = set()
     for cpu in allowed:
         try:
@@ -62,7 +67,7 @@ def physical_cores() -> int:
                 cores.add(file.read())
         except OSError:
             cores.add(str(cpu))
-    return max(1, len(cores))
+    return max(1, min(most, len(cores)))
 
 
 def _environment() -> dict[str, str]:
@@ -71,7 +76,7 @@ def _environment() -> dict[str, str]:
     if _is_built_for_gpus():
         # CUDA numbers GPUs by their speed if it is not told to number them as nvidia-smi does.
         settings["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
-    else:
+    if not _may_use_gpu():
         # On a CPU, MXNet's scheduler thread only puts OpenMP's threads to sleep between operators
         # (LeNet trains at half the speed with it); its choice of which operators to run on
         # several threads goes by times that it measures while it is loaded.
@@ -82,6 +87,18 @@ def _environment() -> dict[str, str]:
 def _is_built_for_gpus() -> bool:
     build = installed_build()
     return build is not None and build.for_gpus
+
+
+def _may_use_gpu() -> bool:
+    """Whether the installed build is for GPUs, and has code for one that is here."""
+    build = installed_build()
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1")
+    if build is None or not build.for_gpus or hidden:
+        return False
+    found = find_gpus()
+    if found:
+        return any(build.serves(gpu) for gpu in found)
+    return any(map(os.path.exists, _DRIVERS))  # as in containers without nvidia-smi
 
 
 @cache

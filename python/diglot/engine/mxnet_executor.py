@@ -93,7 +93,7 @@ class MXNetExecutor:
         settings = {
             parameter.name: {
                 "shape": parameter.shape,
-                "grad_req": "null" if parameter.auxiliary else "write",
+                "grad_req": "null",  # gradients take as much memory: only training makes them
                 "differentiable": not parameter.auxiliary,
             }
             for parameter in parameters.values()

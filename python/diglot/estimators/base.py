@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from diglot import storage
 from diglot.augment import augment
 from diglot.engine import Device, pick_device
-from diglot.errors import InputError
+from diglot.errors import DeviceError, InputError
 from diglot.estimators.filed import Filed
 from diglot.estimators.phases import Fitted
 from diglot.estimators.settings import UNSAVED, jsonable_settings
@@ -25,6 +26,9 @@ from diglot.graph import Graph
 from diglot.images import ImageSet, PreparedImages
 from diglot.seeds import check_seed
 from diglot.training import Checkpoints, Plan, find_checkpoint
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 # What does not change the result of a fit, or is told of in another way.
 _RUN_IGNORES = (
@@ -42,19 +46,26 @@ _RUN_IGNORES = (
 class Runtime:
     """What a fitted model keeps for speed only: it is never copied nor stored.
 
-    ``lock`` is for what answers in several steps: threads may share a model.
+    ``lock`` is for what answers in several steps: threads may share a model. ``filed`` tells that
+    the model came from a file or another process, and with it the device, which nobody asked for
+    here.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, filed: bool = False) -> None:
         self.lock = threading.RLock()
         self.kept: dict[Any, Any] = {}
         self.optimiser_state: dict[str, np.ndarray] | None = None
+        self.filed, self.told = filed, False
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Runtime, ()
+        return _elsewhere, ()
 
     def __deepcopy__(self, memo: Any) -> Runtime:
-        return Runtime()
+        return Runtime(filed=self.filed)
+
+
+def _elsewhere() -> Runtime:
+    return Runtime(filed=True)
 
 
 class NetworkEstimator(Filed, BaseEstimator):
@@ -77,6 +88,34 @@ class NetworkEstimator(Filed, BaseEstimator):
     stopped_ : str
         "completed", "early", "callback", "interrupted" or "diverged".
     """
+
+    # ---- settings
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters; a device that is set here is one that is asked for here."""
+        if "device" in params and hasattr(self, "_runtime"):
+            self._runtime.filed = False
+        return super().set_params(**params)
+
+    def _picked_device(self) -> Device:
+        """Return what computes: what was asked for; the best here where a file's GPU is not.
+
+        Raises
+        ------
+        DeviceError
+            If a device was asked for in this session, and is not there.
+        """
+        try:
+            return pick_device(self.device, self.engine)
+        except DeviceError as error:
+            runtime = getattr(self, "_runtime", None)
+            if runtime is None or not runtime.filed:
+                raise
+            found = pick_device("auto", self.engine)
+            if not runtime.told:
+                runtime.told = True
+                warnings.warn(_moved(self.device, found, error), stacklevel=4)
+            return found
 
     # ---- fitting
 
@@ -154,25 +193,31 @@ class NetworkEstimator(Filed, BaseEstimator):
         self.device_, self.engine_ = str(device), device.engine
         self._runtime = Runtime()
 
-    def _prepared(self, images: ImageSet, graph: Graph) -> PreparedImages:
+    def _prepared(self, images: ImageSet, graph: Graph, *, cache: bool = True) -> PreparedImages:
+        """Return images as the network takes them; without ``cache`` for looking at them once."""
         return PreparedImages(
-            images, graph.input, memory_limit=self.memory_limit, threads=self.threads
+            images,
+            graph.input,
+            memory_limit=self.memory_limit,
+            threads=self.threads,
+            cache=cache,
         )
 
     # ---- answering
 
     def _kept(self, name: Any, make: Callable[[Device], Any]) -> Any:
         """Return what answers for the fitted network; it is made for a device when first asked."""
-        kept, key = self._runtime.kept, (name, self.engine, self._is_mixed())
+        kept = self._runtime.kept
+        where = (str(self.device), self._runtime.filed, self.engine)
+        key = (name, *where, self._is_mixed())
         with self._runtime.lock:
             if key not in kept:
                 kept[key] = make(self._device())
             return kept[key]
 
     def _device(self) -> Device:
-        """Return what answers: what was asked for, or the best here, where that is elsewhere."""
-        wanted = self.device if self.device != self.device_ else "auto"
-        device = pick_device(wanted, self.engine)
+        """Return what answers."""
+        device = self._picked_device()
         # A file may say so and be opened where there is MXNet only: it answers in float32.
         return device.mixing() if self._is_mixed() and device.engine == "torch" else device
 
@@ -187,6 +232,17 @@ class NetworkEstimator(Filed, BaseEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "network_")
+
+
+def _moved(wanted: Any, found: Device, error: DeviceError) -> str:
+    """Say that a file's device is not here, and what to do."""
+    named = f'"{wanted}"' if isinstance(wanted, str) else str(list(wanted))
+    why = str(error).partition(" was asked for, but ")[2].partition("; use device=")[0]
+    return (
+        f"The model was made with device={named}, but here {why or error}: {found} computes in its "
+        "place. devices() says what is missing; in Python, "
+        'set_params(device="auto") says that any device will do.'
+    )
 
 
 def place_told(model: Any) -> str:

@@ -8,7 +8,8 @@ from itertools import takewhile
 
 import numpy as np
 
-from diglot.engine import Device, Executor, open_executor
+from diglot.batching import Sparing
+from diglot.engine import Device, Scorer, open_executor
 from diglot.graph import Graph
 from diglot.images import ArrayStore, PreparedImages, batches
 from diglot.progress import Reporter
@@ -52,7 +53,7 @@ def frozen_end(graph: Graph, learned: Collection[str]) -> str | None:
 class Frozen:
     """Computes the outputs of the frozen part; ``name`` is the input that the rest takes."""
 
-    executor: Executor
+    executor: Scorer
     name: str
     shape: tuple[int, ...]
 
@@ -61,7 +62,7 @@ class Frozen:
         """Return the frozen part, ready to run, and the graph of the rest."""
         rest = graph.after(end)
         (name,) = [n for n in rest.inputs if n not in graph.inputs]
-        first = open_executor(graph.up_to(end), device)
+        first = Sparing(open_executor(graph.up_to(end), device))
         return cls(first, name, rest.extra_inputs[name]), rest
 
     def outputs(self, images: np.ndarray) -> np.ndarray:

@@ -30,7 +30,6 @@ from diglot.training import (
     train,
 )
 
-_CACHED_BYTES = 256 << 20  # of activations, in one batch of scoring
 _MOST_VIEWS = 5  # of each image, where the frozen part is computed once
 
 
@@ -292,12 +291,6 @@ def open_phase(
 def views_of(fit: Phased, phase: Phase) -> int:
     """Return into how many augmented views a phase looks."""
     return fit.views or min(phase.epochs, _MOST_VIEWS)
-
-
-def score_batch(graph: Graph) -> int:
-    """Return how many images to score at once: many small ones, few large ones."""
-    fitting = _CACHED_BYTES // max(1, 4 * graph.activation_count)
-    return int(min(256, max(16, fitting // 16 * 16)))
 
 
 def refuse_memory(graph: Graph, batch: int, device: Device) -> None:

@@ -5,13 +5,21 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from diglot.engine import Device, Scorer, int8_scorer, measure_ranges, open_executor
+from diglot.batching import Sparing
+from diglot.engine import (
+    Device,
+    Scorer,
+    int8_scorer,
+    integer_device,
+    measure_ranges,
+    open_executor,
+)
 from diglot.errors import InputError, ModelFileError
 from diglot.graph import Graph
 from diglot.images import PreparedImages, batches
@@ -19,7 +27,10 @@ from diglot.images import PreparedImages, batches
 PRECISIONS = ("auto", "float32", "int8", "mixed")
 LEAST_AGREEMENT = 0.995  # of answers, for "auto" to take integers
 LEAST_WORK = 50_000_000  # multiply-adds of an image: below, reading it takes longer than scoring
-_IMAGES, _BATCH = 64, 16
+# Images for the ranges, which few show; and to compare answers on: one in 64 would be more than
+# the half per cent that may differ.
+RANGE_IMAGES, COMPARED_IMAGES = 64, 256
+_BATCH = 16
 _MOST_RANGES = 100_000
 
 
@@ -110,9 +121,9 @@ def with_precision(device: Device, precision: str) -> Device:
 
 
 def calibration_images(
-    images: PreparedImages, places: np.ndarray, threads: int | None
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the first images, in batches of row numbers and pixels.
+    images: PreparedImages, places: np.ndarray, threads: int | None, most: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the first images, in batches of row numbers and pixels.
 
     Parameters
     ----------
@@ -123,15 +134,20 @@ def calibration_images(
         good as drawn at random.
     threads : int or None
         That decode.
+    most : int
+        How many.
     """
-    chosen = np.arange(min(_IMAGES, len(places)))
+    chosen = np.arange(min(most, len(places)))
     rows = [chosen[i : i + _BATCH] for i in range(0, len(chosen), _BATCH)]
     found = batches(images, [places[mine] for mine in rows], threads=threads)
-    return [(rows[position], data) for position, data in found]
+    return ((rows[position], data) for position, data in found)
 
 
 def calibrated(
-    graph: Graph, given: Sequence[Mapping[str, np.ndarray]], device: Device
+    graph: Graph,
+    given: Callable[[int], Iterable[Mapping[str, np.ndarray]]],
+    device: Device,
+    compared: int = COMPARED_IMAGES,
 ) -> tuple[Mapping[str, tuple[float, float]], np.ndarray, np.ndarray] | None:
     """Measure a network's ranges, and let it answer with integers and in float32.
 
@@ -139,21 +155,24 @@ def calibrated(
     ----------
     graph : Graph
         With weights.
-    given : sequence of mapping of str to ndarray
-        Batches of its inputs.
+    given : callable
+        Of how many images at most: yields batches of the network's inputs.
     device : Device
         Where to compute in float32.
+    compared : int
+        For how many images at most to answer.
 
     Returns
     -------
     (ranges, answers with integers, answers in float32) or None
         None for a network of which no layer can use integers.
     """
-    ranges = measure_ranges(graph, given)
+    ranges = measure_ranges(graph, given(RANGE_IMAGES))
     if not ranges:
         return None
-    runners = int8_scorer(graph, ranges), open_executor(graph, device)
-    short, long = (np.concatenate([runner.forward(x) for x in given]) for runner in runners)
+    integers, floats = int8_scorer(graph, ranges), open_executor(graph, device)
+    pairs = [(integers.forward(x), floats.forward(x)) for x in given(compared)]
+    short, long = (np.concatenate(answers) for answers in zip(*pairs, strict=True))
     return ranges, short, long
 
 
@@ -179,6 +198,16 @@ def _seconds(runner: Scorer, inputs: Mapping[str, np.ndarray]) -> float:
     return min(times)
 
 
+_UNMEASURED = (
+    "the fitted model is whole, but scores in float32. Fit again to have it measured for 8-bit "
+    'integers, or give precision="float32" to leave that out.'
+)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, stacklevel=5)
+
+
 class WithPrecision:
     """What an estimator needs to choose the numbers that its network scores with.
 
@@ -190,22 +219,43 @@ class WithPrecision:
 
     int8_: Int8 | None = None  # also of models that were fitted before there was any
 
-    def _calibrated_int8(
-        self, graph: Graph, device: Device, calibrate: Callable[[], Int8 | None]
-    ) -> Int8 | None:
-        """Measure what scoring with integers needs, where it may be wanted."""
+    def _calibrate(
+        self, graph: Graph, stopped: str, calibrate: Callable[[Device], Int8 | None]
+    ) -> None:
+        """Measure what scoring with integers needs, where it may be wanted; keep it in ``int8_``.
+
+        That comes after the fit, which is whole already: nothing that goes wrong here, nor an
+        interrupt, takes it away. A fit that was interrupted is not followed by more work.
+        """
+        asked = self.precision == "int8"
         large = graph.multiply_adds >= LEAST_WORK
-        wanted = self.precision == "int8" or (self.precision == "auto" and large)
-        if not wanted or not device.has_integers:
-            return None
-        found = calibrate()
-        if found is None and self.precision == "int8":
-            warnings.warn(
-                f"No layer of {graph.name!r} can be computed with 8-bit integers: it scores in "
-                "float32.",
-                stacklevel=4,
+        if not (asked or (self.precision == "auto" and large)):
+            return
+        if stopped == "interrupted":
+            if asked:
+                _warn(f"As the fit was interrupted, {_UNMEASURED}")
+            return
+        # What was trained on a GPU, or by PyTorch, may score on a CPU by MXNet some day.
+        device = integer_device()
+        if device is None:
+            if asked:
+                _warn(f"Without MXNet, {_UNMEASURED}")
+            return
+        try:
+            self.int8_ = calibrate(device)
+        except (Exception, KeyboardInterrupt) as error:
+            what = "Interrupted" if isinstance(error, KeyboardInterrupt) else "Failed"
+            told = str(error).strip()
+            _warn(
+                f"{what} while the network was tried with 8-bit integers"
+                f"{f' ({type(error).__name__}: {told})' if told else ''}: {_UNMEASURED}"
             )
-        return found
+            return
+        if self.int8_ is None and asked:
+            _warn(
+                f"No layer of {graph.name!r} can be computed with 8-bit integers: it scores in "
+                "float32."
+            )
 
     def _integers(
         self, graph: Graph, floats: Callable[[Device], Scorer], what: str = "network"
@@ -230,7 +280,7 @@ class WithPrecision:
                 warnings.warn(f"It scores in float32, as {error}.", stacklevel=2)
                 return None
             if self.precision == "int8" or is_faster(integers, floats(device), graph):
-                return integers
+                return Sparing(integers)
             return None
 
         return self._kept(f"{what} in {self.precision} precision", chosen)

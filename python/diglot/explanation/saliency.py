@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from diglot.batching import score_batch
 from diglot.engine import Device, Executor, open_executor
 from diglot.errors import InputError
-from diglot.estimators.phases import score_batch
 from diglot.explanation.scales import check_scale
 from diglot.graph import Graph
 from diglot.images import PreparedImages, as_images, batches

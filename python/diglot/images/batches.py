@@ -14,7 +14,7 @@ import numpy as np
 from diglot.errors import ImageError
 from diglot.images.cache import PreparedImages
 from diglot.images.memory import usable_cores
-from diglot.images.prepare import LARGEST, to_unit
+from diglot.images.prepare import LARGEST, quoted, to_unit
 
 _SMALL = 1 << 17  # numbers of a batch that is copied sooner than handed between threads
 _WAITING = 1 << 25  # numbers of all batches that may wait
@@ -153,16 +153,30 @@ class _Maker:
         if self._transform is not None:
             unit = pixels if pixels.dtype == np.float32 else to_unit(pixels)
             pixels = np.asarray(self._transform(unit, position), np.float32)
-        self._normalise(pixels, planes)
+        try:
+            self._normalise(pixels, planes)
+        except FloatingPointError:
+            largest = np.abs(pixels.astype(np.float64)).reshape(len(pixels), -1).max(axis=1)
+            which = int(largest.argmax())
+            name = quoted(self._prepared.images.name(int(rows[which])))
+            raise ImageError(
+                f"{name} has pixels up to {largest[which]:.3g}, which leave float32's range when "
+                f"they are divided by the standard deviation {self._normalise.least:.3g} that the "
+                "network expects; replace it or remove it from the data."
+            ) from None
 
 
 class _Normaliser:
-    """Scales integers to 0...1, subtracts the mean and divides by the standard deviation."""
+    """Scales integers to 0...1, subtracts the mean and divides by the standard deviation.
+
+    Raises FloatingPointError where a number leaves the range of float32.
+    """
 
     def __init__(self, spec: Any) -> None:
         # An empty mean or std stands for pixels that are taken as they are.
         self._mean = np.broadcast_to(np.float32(spec.mean or 0), (spec.channels,))
         self._std = np.broadcast_to(np.float32(spec.std or 1), (spec.channels,))
+        self.least = self._std.min()
 
     def __call__(self, pixels: np.ndarray, planes: np.ndarray) -> None:
         """Fill planes (b, channels, height, width), as engines take them, from images."""
@@ -180,15 +194,8 @@ class _Normaliser:
         plane[...] = values
         if values.dtype == np.uint8:
             plane /= LARGEST["uint8"]
-        try:
-            with np.errstate(over="raise"):
-                if self._mean[channel]:
-                    plane -= self._mean[channel]
-                if self._std[channel] != 1:
-                    plane /= self._std[channel]
-        except FloatingPointError:
-            raise ImageError(
-                f"An image has pixels up to {np.abs(values).max():.3g}, which leave float32's "
-                f"range when they are divided by the standard deviation {self._std[channel]:.3g} "
-                "that the network expects; replace it or remove it from the data."
-            ) from None
+        with np.errstate(over="raise"):
+            if self._mean[channel]:
+                plane -= self._mean[channel]
+            if self._std[channel] != 1:
+                plane /= self._std[channel]

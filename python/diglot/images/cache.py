@@ -84,6 +84,7 @@ class PreparedImages:
             self._store = ArrayStore(len(images), self.shape, self.dtype, memory_limit)
         self._done = np.zeros(len(images), bool)
         self._locks = [threading.Lock() for _ in range(_LOCKS)]
+        self._keys: list[bytes] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -144,6 +145,13 @@ class PreparedImages:
             Names the image that cannot be decoded.
         """
         rows = np.asarray(indices, dtype=np.intp)
+        batch = self._gathered(rows)
+        if self._keys is not None:
+            for row, key in zip(rows.tolist(), _keys_of(batch), strict=True):
+                self._keys[row] = key
+        return batch
+
+    def _gathered(self, rows: np.ndarray) -> np.ndarray:
         if self._array is not None:
             batch = self._array[self._rows[rows]]
             return to_unit(batch) if batch.dtype == np.uint16 else batch
@@ -235,6 +243,10 @@ class PreparedImages:
             squares.append(float(np.square(values, out=values).sum()) / scale**2)
         return len(flat), np.array(means), np.array(squares)
 
+    def keep_keys(self) -> None:
+        """Keep each image's key from when it is asked for: then `keys` need not decode it anew."""
+        self._keys = [b""] * len(self)
+
     def keys(self) -> list[bytes]:
         """Return 16 bytes an image that stand for its prepared pixels.
 
@@ -243,6 +255,8 @@ class PreparedImages:
         list of bytes
             BLAKE2b; equal for equal pixels, from a file or an array. Decodes what is not yet.
         """
+        if self._keys is not None and all(self._keys):
+            return self._keys
         starts = range(0, len(self), _STATISTICS_BLOCK)
         with ThreadPoolExecutor(self._threads) as pool:
             blocks = pool.map(
@@ -252,11 +266,15 @@ class PreparedImages:
             return [key for block in blocks for key in block]
 
     def _block_keys(self, start: int, end: int) -> list[bytes]:
-        batch = np.ascontiguousarray(self.get(np.arange(start, end)))
-        return [hashlib.blake2b(image, digest_size=16).digest() for image in batch]
+        return _keys_of(self.get(np.arange(start, end)))
 
     def close(self) -> None:
         """Give back memory and disk; the images can no longer be asked for."""
         self._array = None
         if self._store is not None:
             self._store.close()
+
+
+def _keys_of(batch: np.ndarray) -> list[bytes]:
+    batch = np.ascontiguousarray(batch)
+    return [hashlib.blake2b(image, digest_size=16).digest() for image in batch]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from diglot.cgroups import memory_left, usable_processors
+
 
 def available_memory() -> int:
     """Return the bytes of memory that can be used now without swapping.
@@ -11,15 +13,15 @@ def available_memory() -> int:
     Returns
     -------
     int
-        The smaller of what the machine has available and what the container (control group)
-        still allows; 1 GiB where neither can be found out.
+        The least of what the machine has available and what the container (control group) and
+        ``ulimit -v`` still allow; 1 GiB where neither can be found out.
 
     Examples
     --------
     >>> available_memory() > 0
     True
     """
-    found = [value for value in (_machine(), _container()) if value is not None]
+    found = [value for value in (_machine(), memory_left(), _addresses()) if value is not None]
     return max(0, min(found)) if found else 1 << 30
 
 
@@ -29,17 +31,14 @@ def usable_cores() -> int:
     Returns
     -------
     int
-        At least 1.
+        At least 1; no more than a container's quota allows.
 
     Examples
     --------
     >>> usable_cores() >= 1
     True
     """
-    try:
-        return max(1, len(os.sched_getaffinity(0)))
-    except AttributeError:
-        return max(1, os.cpu_count() or 1)
+    return usable_processors()
 
 
 def _machine() -> int | None:
@@ -57,21 +56,15 @@ def _machine() -> int | None:
         return None
 
 
-def _container() -> int | None:
-    pairs = (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        (
-            "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-            "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-        ),
-    )
-    for limit, used in pairs:
-        try:
-            with open(limit, encoding="ascii") as file:
-                most = int(file.read())
-            with open(used, encoding="ascii") as file:
-                return most - int(file.read())
-        except (OSError, ValueError):
-            # "max" is no number: there is no limit.
-            continue
-    return None
+def _addresses() -> int | None:
+    """Return what ``ulimit -v`` leaves to this process; None without such a limit."""
+    try:
+        import resource  # not on Windows
+
+        most, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if most == resource.RLIM_INFINITY:
+            return None
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return most - int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except (ImportError, OSError, ValueError, IndexError):
+        return None

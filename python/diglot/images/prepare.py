@@ -167,12 +167,19 @@ def check_channels(have: int, spec: Any, name: str, *, from_file: bool) -> None:
         return
     fix = f"make the model with channels={have}, or convert the images to {want}"
     raise ImageError(
-        f"{_quoted(name)} has {have} channel{'s' * (have != 1)}, but the network takes {want}; "
+        f"{quoted(name)} has {have} channel{'s' * (have != 1)}, but the network takes {want}; "
         f"{fix}."
     )
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """Return how a message calls an image: a file's name in quotation marks.
+
+    Examples
+    --------
+    >>> quoted("cat.png"), quoted("row 3 of the array")
+    ("'cat.png'", 'row 3 of the array')
+    """
     return name if name.startswith(("row ", "image ", "'")) else f"'{name}'"
 
 

@@ -15,8 +15,9 @@ from sklearn.base import clone
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from diglot.augment import augment
+from diglot.batching import Sparing, score_batch
 from diglot.builder import initial_weights
-from diglot.engine import Device, Optimiser, Scorer, open_executor, pick_device
+from diglot.engine import Device, Optimiser, Scorer, open_executor
 from diglot.errors import DivergedError, InputError
 from diglot.estimators.base import NetworkEstimator, last_measures, place_told
 from diglot.estimators.inputs import (
@@ -27,7 +28,7 @@ from diglot.estimators.inputs import (
     is_table,
     standardised,
 )
-from diglot.estimators.phases import Fitted, plan_phases, score_batch
+from diglot.estimators.phases import Fitted, plan_phases
 from diglot.estimators.precision import WithPrecision, with_precision
 from diglot.estimators.settings import epochs as epochs_of
 from diglot.estimators.settings import is_several, number, optimiser, whole
@@ -298,19 +299,18 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
         seed: int,
         session: Session,
     ) -> Self:
-        self.int8_ = None
         with self._fit_of(graph, seen, validation_data, seed, session) as fit:
             try:
                 fitted = self._run_fit(fit, session)
-                if session.fresh_optimiser:
-                    measure = partial(calibrate_int8, fitted.graph, fit, self.threads)
-                    self.int8_ = self._calibrated_int8(fitted.graph, fit.device, measure)
             except DivergedError as error:
                 if error.model is not None:
                     self._settled(error.model, seen, fit, session)
                     error.model = self
                 raise
-        self._settled(fitted, seen, fit, session)
+            self._settled(fitted, seen, fit, session)
+            if session.fresh_optimiser:
+                measure = partial(calibrate_int8, fitted.graph, fit, self.threads)
+                self._calibrate(fitted.graph, self.stopped_, measure)
         if not session.fresh_optimiser:
             self._runtime.optimiser_state = fitted.optimiser_state
         return self
@@ -325,7 +325,7 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
         session: Session,
     ) -> Iterator[Fit]:
         """Decide everything about a fit; images are open as long as it goes on."""
-        device = with_precision(pick_device(self.device, self.engine), self.precision)
+        device = with_precision(self._picked_device(), self.precision)
         given = graph.weights is not None
         if not given and session.train != "all":
             raise InputError(
@@ -412,6 +412,7 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
 
     def _settled(self, fitted: Fitted, seen: Observed, fit: Fit, session: Session) -> None:
         """Set the fitted attributes."""
+        self.int8_ = None  # that was of other weights
         self.outcome_, self.design_ = seen.outcome, seen.design
         counted = int((seen.weights > 0).sum())
         before = getattr(self, "n_images_", None) if session.first_epoch else 0
@@ -475,7 +476,9 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
         listener = reporter(self.verbose)
         batch = score_batch(self.network_)
         executor = self._scorer()
-        with self._prepared(images, self.network_) as ready:
+        with self._prepared(images, self.network_, cache=False) as ready:
+            if keyed:
+                ready.keep_keys()
             listener.start("Predicting", len(images), "image")
             try:
                 scores = score(executor, ready, batch, self.threads, listener.step, beside)
@@ -487,7 +490,7 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
         """Return what answers: with integers where that is asked for, or agrees and is faster."""
 
         def floats(_: Device | None = None) -> Scorer:
-            return self._kept("network", partial(open_executor, self.network_))
+            return self._kept("network", partial(_sparing, self.network_))
 
         integers = self._integers(self.network_, floats)
         return floats() if integers is None else integers
@@ -497,7 +500,7 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
         part = self.network_.up_to(self._last_features)
 
         def floats(_: Device | None = None) -> Scorer:
-            return self._kept("features", partial(open_executor, part))
+            return self._kept("features", partial(_sparing, part))
 
         integers = self._integers(part, floats, "features")
         return floats() if integers is None else integers
@@ -618,3 +621,7 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
+
+
+def _sparing(graph: Graph, device: Device) -> Scorer:
+    return Sparing(open_executor(graph, device))

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
+from diglot.batching import Sparing, score_batch
 from diglot.engine import open_executor
 from diglot.errors import InputError
 from diglot.estimators.inputs import check_channels
-from diglot.estimators.phases import score_batch
 from diglot.estimators.settings import number, whole
 from diglot.outcomes import Design, Outcome, bare
 from diglot.outcomes.heads import EFFECTS
@@ -102,8 +102,8 @@ class WithCoefficients:
         alone = bare(self.network_)
         check_channels(seen.images, alone.input)
         executor = self._kept("image alone", partial(open_executor, alone))
-        with self._prepared(seen.images, alone) as ready:
-            scores = score(executor, ready, score_batch(alone), self.threads)
+        with self._prepared(seen.images, alone, cache=False) as ready:
+            scores = score(Sparing(executor), ready, score_batch(alone), self.threads)
         estimate, lower, upper = bootstrap_coefficients(
             Refit(
                 scores.astype(np.float64),

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from diglot.batching import score_batch
 from diglot.engine import Device, Executor, Optimiser
 from diglot.estimators.phases import (
     Fitted,
     Phase,
     open_phase,
     run_phases,
-    score_batch,
     views_of,
 )
 from diglot.graph import Graph

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from diglot.augment import Augment, mixup, smooth
+from diglot.batching import Sparing
 from diglot.builder import Builder
 from diglot.engine import Executor, Scorer
 from diglot.estimators.feed import Feed
@@ -128,10 +129,10 @@ class PredictionTask:
         held, feed = self._validation, self._held
         if held is None:
             return {}
-        parts, done = [], 0
+        parts, done, scorer = [], 0, Sparing(executor)
         for data in feed.all():
             beside = held.beside(np.arange(done, done + len(data)))
-            parts.append(executor.forward({feed.name: data, **beside}))
+            parts.append(scorer.forward({feed.name: data, **beside}))
             done += len(data)
         judged = self._outcome.judge(np.concatenate(parts), held.values, held.weights)
         return {f"val_{name}": value for name, value in judged.items()}
