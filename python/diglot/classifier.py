@@ -128,7 +128,8 @@ class ImageClassifier(
         networks; what they need is measured on training images at the end of a fit. "auto" takes
         them where that agrees with float32 for 99.5 % of these images and is faster on this
         machine. "mixed", with PyTorch, trains and scores with bfloat16 in products and float32
-        elsewhere: on newer GPUs several times as fast.
+        in losses, norms and weights; activations and pooling take what comes. It is for GPUs with
+        units for that: from NVIDIA those of compute capability 8.0 or more.
     memory_limit : int, optional
         Bytes of decoded images to keep in memory; more go to a file on disk.
     threads : int, optional

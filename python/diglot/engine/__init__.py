@@ -25,6 +25,7 @@ __all__ = [
     "Device",
     "Executor",
     "Optimiser",
+    "bfloat16_problem",
     "check_engine",
     "devices",
     "int8_scorer",
@@ -54,8 +55,8 @@ class Device:
     engine : {"mxnet", "torch"}
         What computes on it.
     mixed : bool
-        Whether products of matrices and convolutions are computed with bfloat16, the rest, and
-        what is kept, with float32.
+        Whether products of matrices and convolutions are computed with bfloat16, what is summed up
+        or steep (losses, softmax, norms and their statistics), and what is kept, with float32.
     """
 
     kind: str
@@ -354,9 +355,25 @@ def _candidates(engine: str) -> list[str]:
     return ["mxnet", "torch"] if engine == "auto" and torch.is_installed() else ["mxnet"]
 
 
-def may_have_gpu() -> bool:
-    """Whether it is worth the time to ask PyTorch: NVIDIA's, AMD's and Apple's leave traces."""
-    return bool(find_gpus()) or Path("/dev/kfd").exists() or sys.platform == "darwin"
+# What drivers leave, whose programs may be missing: NVIDIA's, the same under WSL, AMD's, and any
+# that draws or computes, Intel's among them.
+_TRACES = ("dev/nvidia0", "dev/nvidiactl", "dev/dxg", "dev/kfd", "dev/dri/renderD*")
+
+
+def may_have_gpu(root: Path = Path("/")) -> bool:
+    """Whether it is worth the time to ask PyTorch: GPUs leave traces, and Macs have one."""
+    if sys.platform == "darwin" or find_gpus():
+        return True
+    return any(True for trace in _TRACES for _ in root.glob(trace))
+
+
+def bfloat16_problem(device: Device) -> str:
+    """Return why a device of PyTorch's cannot compute with bfloat16; "" if it can."""
+    from diglot.engine import torch
+
+    each = (device, *device.beside) if device.kind == "gpu" else ()
+    problems = (torch.bfloat16_problem(one.index) for one in each)
+    return next((problem for problem in problems if problem), "")
 
 
 def open_executor(

@@ -10,7 +10,7 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
-from diglot.errors import DeviceError, MissingPackageError, OutOfMemoryError
+from diglot.errors import DeviceError, DiglotError, MissingPackageError, OutOfMemoryError
 
 HOW_TO_INSTALL = "pip install 'torch>=2.0'"
 _OLDEST = (2, 0)
@@ -87,6 +87,32 @@ def gpu_problem(index: int) -> str:
     )
 
 
+def bfloat16_problem(index: int) -> str:
+    """Return why GPU ``index`` cannot compute with bfloat16; "" if it can.
+
+    NVIDIA's older GPUs imitate it, slower than they compute with float32.
+    """
+    torch, kind = load(), gpu_kind()
+    if kind == "cuda" and not torch.version.hip:
+        capability = torch.cuda.get_device_capability(index)
+        if capability >= (8, 0):
+            return ""
+        told = "{}.{}".format(*capability)
+        return f"bfloat16 needs a GPU of compute capability 8.0 or more, and gpu:{index} has {told}"
+    try:
+        one = torch.ones((1, 1), dtype=torch.bfloat16, device=torch_device("gpu", index))
+        with torch.autocast(one.device.type, torch.bfloat16):
+            works = float(one @ one) == 1
+    except (RuntimeError, TypeError) as error:
+        return f"PyTorch cannot compute with bfloat16 on gpu:{index}: {error}"
+    return "" if works else f"bfloat16 gives wrong numbers on gpu:{index}"
+
+
+def threads() -> int:
+    """Return with how many threads PyTorch computes on the CPU."""
+    return int(load().get_num_threads())
+
+
 def serves(code: list[str], capability: tuple[int, int]) -> bool:
     """Whether a build with code for these architectures runs on a compute capability.
 
@@ -152,8 +178,8 @@ def errors_translated(batch: int) -> Iterator[None]:
     torch = load()
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
-        if isinstance(error, DeviceError):  # is a RuntimeError, and told already
+    except (RuntimeError, ValueError, MemoryError) as error:
+        if isinstance(error, DiglotError):  # told already
             raise
         text = str(error)
         without_memory = (MemoryError, torch.cuda.OutOfMemoryError)

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from diglot import storage
 from diglot.augment import augment
-from diglot.engine import Device, pick_device
+from diglot.engine import Device, bfloat16_problem, pick_device
 from diglot.errors import InputError
 from diglot.estimators.filed import Filed
 from diglot.estimators.phases import Fitted
@@ -173,8 +173,9 @@ class NetworkEstimator(Filed, BaseEstimator):
         """Return what answers: what was asked for, or the best here, where that is elsewhere."""
         wanted = self.device if self.device != self.device_ else "auto"
         device = pick_device(wanted, self.engine)
-        # A file may say so and be opened where there is MXNet only: it answers in float32.
-        return device.mixing() if self._is_mixed() and device.engine == "torch" else device
+        # A file may say so and be opened where nothing can: it answers in float32.
+        mixes = self._is_mixed() and device.engine == "torch" and not bfloat16_problem(device)
+        return device.mixing() if mixes else device
 
     def _is_mixed(self) -> bool:
         return getattr(self, "precision", None) == "mixed"
