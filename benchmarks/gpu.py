@@ -1,9 +1,9 @@
 """Training and scoring on a GPU: diglot's PyTorch engine beside PyTorch, eager and compiled.
 
 Run it by ``.venv/bin/python benchmarks/gpu.py [resnet50 lenet decoder] [--rounds 3] [--steps 30]``;
-without a GPU that PyTorch can use it says so and ends with status 1. All compute the same steps, by SGD with
-Nesterov's momentum, on batches that lie in memory: ResNet-50 in mixed precision (bfloat16) with
-channels last, LeNet and a decoder of captions (an LSTM) in single precision with TF32 off for all.
+without a GPU that PyTorch can use it says so and ends with status 1. All compute the same steps, by
+SGD with Nesterov's momentum, on batches that lie in memory: ResNet-50 in mixed precision (bfloat16)
+with channels last, LeNet and a decoder of captions (an LSTM) in single precision, TF32 off for all.
 Losses of the first steps are compared before anything is timed.
 
 PyTorch has its batches as it likes them best: in pinned memory and with channels last, made once.

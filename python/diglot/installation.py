@@ -93,7 +93,8 @@ def devices() -> pd.DataFrame:
     -----
     GPUs are those that NVIDIA's ``nvidia-smi`` lists, whether they can be used or not, and any
     others that PyTorch can use.
-    ``python -m diglot.setup_gpu`` installs the build that serves them, or says why it cannot.
+    ``python -m diglot.setup_gpu`` installs the build of MXNet or PyTorch that serves them, or says
+    why it cannot.
 
     Examples
     --------

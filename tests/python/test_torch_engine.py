@@ -404,6 +404,28 @@ def test_another_gpu_is_tried(monkeypatch):
     assert "not supported on MPS" in bfloat16_problem(Device("gpu", engine="torch"))
 
 
+def test_a_gpu_is_verified_by_a_step_of_training(monkeypatch):
+    from diglot.engine import torch_executor, torch_verify
+
+    with pytest.raises(DeviceError, match=r"gpu|GPU"):
+        torch_verify.verify_gpu(99)
+    # The CPU stands in for a GPU: first a sound one, then one whose convolutions are wrong.
+    monkeypatch.setattr(torch_verify, "gpu_problem", lambda index: "")
+    monkeypatch.setattr(torch_executor, "torch_device", lambda kind, index: torch.device("cpu"))
+    torch_verify.verify_gpu(0)
+    weights = TorchExecutor.weights
+    monkeypatch.setattr(
+        TorchExecutor,
+        "weights",
+        lambda self: {
+            n: w + (n.startswith("seen") and self.device.kind == "gpu")
+            for n, w in weights(self).items()
+        },
+    )
+    with pytest.raises(DeviceError, match="gpu:0 computes wrong numbers"):
+        torch_verify.verify_gpu(0)
+
+
 # ---- settings of the whole process
 
 
