@@ -43,7 +43,8 @@ RULES = {
     "sgd without momentum": Optimiser("sgd", momentum=0.0, weight_decay=0.1),
     "clipped": Optimiser("sgd", weight_decay=0.1, clip_norm=0.5),
     "adam": Optimiser("adam", weight_decay=0.1),
-    "adamw": Optimiser("adamw", weight_decay=0.1, clip_norm=0.5),
+    "adamw": Optimiser("adamw", weight_decay=0.1),
+    "adamw, clipped": Optimiser("adamw", weight_decay=0.1, clip_norm=0.5),
 }
 NAMES = {"decays": True, "stays": False, "slow": True}
 FACTORS = {"decays": 1.0, "stays": 0.25, "slow": 0.25}
