@@ -60,14 +60,14 @@ def ten_steps(rule, dtype=np.float64):
     return start, [{n: rng.normal(size=(3, 2)).astype(dtype) for n in NAMES} for _ in range(10)]
 
 
-def by_torch(rule, start, steps, state=None):
-    weights = {n: torch.from_numpy(a.copy()) for n, a in start.items()}
+def by_torch(rule, start, steps, state=None, device="cpu"):
+    weights = {n: torch.from_numpy(a.copy()).to(device) for n, a in start.items()}
     updater = Updater(rule, weights, NAMES, FACTORS)
     if state is not None:
         updater.load_state(state)
     for step in steps:
-        updater.step({n: torch.from_numpy(g) for n, g in step.items()}, 0.05)
-    return {n: w.numpy() for n, w in weights.items()}, updater.state()
+        updater.step({n: torch.from_numpy(g).to(device) for n, g in step.items()}, 0.05)
+    return {n: w.cpu().numpy() for n, w in weights.items()}, updater.state()
 
 
 def by_mxnet(rule, start, steps, state=None):

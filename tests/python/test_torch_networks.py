@@ -65,7 +65,7 @@ def test_networks(mx, name, training):
     assert_engines_agree(mx, graph, values, FORWARD, GRADIENTS, training)
 
 
-# Where MXNet has no double precision, and how far gradients then lie apart: a rectifier or a largest
+# Where MXNet has no double precision, and how far gradients then lie apart: a rectifier or a peak
 # number that falls the other way where the last bit does changes them more than rounding itself.
 SINGLE = {
     "googlenet_bvlc": ({"size": 64, "channels": 3}, 2e-2),

@@ -28,6 +28,7 @@ __all__ = [
     "bfloat16_problem",
     "check_engine",
     "devices",
+    "give_back_memory",
     "int8_scorer",
     "may_have_gpu",
     "measure_ranges",
@@ -365,6 +366,14 @@ def may_have_gpu(root: Path = Path("/")) -> bool:
     if sys.platform == "darwin" or find_gpus():
         return True
     return any(True for trace in _TRACES for _ in root.glob(trace))
+
+
+def give_back_memory(device: Device) -> None:
+    """Return what PyTorch keeps of a GPU's memory for later to whoever else wants it."""
+    if device.engine == "torch" and device.kind == "gpu":
+        from diglot.engine import torch
+
+        torch.give_back_memory()
 
 
 def bfloat16_problem(device: Device) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -31,6 +32,8 @@ def load() -> ModuleType:
     MissingPackageError
         If it is not installed, too old, or cannot be loaded.
     """
+    # cuBLAS reads it when it starts: with a workspace of one size its sums have one order.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:
         module = importlib.import_module("torch")
     except (ImportError, OSError) as error:
@@ -106,6 +109,13 @@ def bfloat16_problem(index: int) -> str:
     except (RuntimeError, TypeError) as error:
         return f"PyTorch cannot compute with bfloat16 on gpu:{index}: {error}"
     return "" if works else f"bfloat16 gives wrong numbers on gpu:{index}"
+
+
+def give_back_memory() -> None:
+    """Return GPU memory that nothing uses any more, which PyTorch would keep for itself."""
+    torch, kind = load(), gpu_kind()
+    if kind:
+        getattr(torch, kind).empty_cache()
 
 
 def threads() -> int:

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from diglot import storage
 from diglot.augment import augment
-from diglot.engine import Device, bfloat16_problem, pick_device
+from diglot.engine import Device, bfloat16_problem, give_back_memory, pick_device
 from diglot.errors import InputError
 from diglot.estimators.filed import Filed
 from diglot.estimators.phases import Fitted
@@ -153,6 +153,7 @@ class NetworkEstimator(Filed, BaseEstimator):
         self.seed_ = seed
         self.device_, self.engine_ = str(device), device.engine
         self._runtime = Runtime()
+        give_back_memory(device)  # what trained is gone by now
 
     def _prepared(self, images: ImageSet, graph: Graph) -> PreparedImages:
         return PreparedImages(
