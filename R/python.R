@@ -5,14 +5,16 @@ python_requirements <- function() {
   c(
     "joblib>=1.4",
     paste(
-      "mxnet>=1.9.1; sys_platform == 'linux'",
+      "mxnet>=1.9.1; (sys_platform == 'linux'",
+      "and (platform_machine == 'x86_64' or platform_machine == 'aarch64'))",
       "or (sys_platform == 'darwin' and platform_machine == 'x86_64')"
     ),
     "numpy>=1.23,<2", "pandas>=1.5", "pillow>=9.4",
     "safetensors>=0.4", "scikit-image>=0.20", "scikit-learn>=1.6",
     "setuptools; python_version >= '3.12'",
     paste(
-      "torch>=2.0; sys_platform != 'linux'",
+      "torch>=2.0; (sys_platform != 'linux'",
+      "or (platform_machine != 'x86_64' and platform_machine != 'aarch64'))",
       "and (sys_platform != 'darwin' or platform_machine != 'x86_64')"
     ),
     "tqdm>=4.60"

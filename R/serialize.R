@@ -12,6 +12,8 @@
 #'
 #' @param fit A fit, see [image_classifier()] and [image_captioner()].
 #' @param path The file, usually `*.safetensors`.
+#' @param engine What the model answers by, and is trained by further: `"auto"`, `"mxnet"` or
+#'   `"torch"`, see [image_classifier()].
 #' @return `save_model()`: `path`, invisibly. `load_model()`: a fit of the kind that was saved.
 #' @export
 #' @examplesIf diglot_available()
@@ -50,9 +52,12 @@ save_model <- function(fit, path) {
 
 #' @rdname save_model
 #' @export
-load_model <- function(path) {
+load_model <- function(path, engine = "auto") {
   env <- rlang::current_env()
-  fit_from(call_bridge("load", enc2utf8(path.expand(check_path(path, env))), call = env))
+  path <- enc2utf8(path.expand(check_path(path, env)))
+  fit <- fit_from(call_bridge("load", path, engine, call = env))
+  fit$answers_by <- engine # what revives it asks for the same
+  fit
 }
 
 # A fit of the kind that the bridge describes.
@@ -87,7 +92,7 @@ live_model <- function(fit, call = rlang::caller_env()) {
   bridge(call) # starts Python where it does not run yet
   model <- fit$cache$model
   if (is.null(model) || reticulate::py_is_null_xptr(model)) {
-    model <- call_bridge("revive", fit$model, call = call)
+    model <- call_bridge("revive", fit$model, fit$answers_by %||% "auto", call = call)
     fit$cache$model <- model
   }
   model

@@ -12,7 +12,7 @@
 #'   one that is not), `capability` (a GPU's compute capability) and `build`, the build of MXNet
 #'   that serves it: `mxnet`, `mxnet-cu117` (5.0 to 8.9) or the 2.0 line (9.0 and later). GPUs are
 #'   those that `nvidia-smi` lists, whether they can be used or not, and others that PyTorch can
-#'   use; `install_diglot(gpu = TRUE)` installs the build of MXNet that serves them.
+#'   use; `install_diglot(gpu = TRUE)` installs the build of MXNet or PyTorch that serves them.
 #' @export
 #' @examples
 #' if (diglot_available()) {
@@ -76,17 +76,18 @@ devices <- function() {
 #' Makes a virtual environment with the Python packages that diglot needs, about 0.5 GB. The
 #' package finds it by its name.
 #'
-#' With `gpu = TRUE`, the build of MXNet that has code for this machine's GPU follows, about 2.5 GB
-#' more: `mxnet-cu117` with the `nvidia-*-cu11` packages for a compute capability of 5.0 to 8.9, on
-#' Linux; no CUDA of the system is needed, only NVIDIA's driver. The environment is made only where
-#' that can be done; else the error says why not and what to do. In the end something is computed
-#' on the GPU, to see that it works. `python -m diglot.setup_gpu` does the same from a shell.
+#' With `gpu = TRUE`, what has code for this machine's GPU follows. On Linux that is `mxnet-cu117`
+#' with the `nvidia-*-cu11` packages, about 2.5 GB more, for a compute capability of 5.0 to 8.9, and
+#' PyTorch for newer GPUs; on Macs with Apple's processors it is PyTorch. No CUDA of the system is
+#' needed, only NVIDIA's driver. The environment is made only where that can be done; else the error
+#' says why not and what to do. In the end something is computed on the GPU, to see that it works.
+#' `python -m diglot.setup_gpu` does the same from a shell.
 #'
 #' @param envname The environment's name, or a path. Only the default is found without
 #'   `options(diglot.python = )`.
 #' @param python The Python to make it from, 3.10 to 3.12; by default the newest on the path.
 #' @param ... Passed on to [reticulate::virtualenv_create()].
-#' @param gpu Install MXNet's build for this machine's GPU?
+#' @param gpu Install MXNet's or PyTorch's build for this machine's GPU?
 #' @param dry_run Only say what would be done?
 #' @return The path of the environment's Python, invisibly.
 #' @seealso [devices()], which lists GPUs and the build that serves each.
@@ -153,7 +154,7 @@ setup_gpu <- function(python, arguments, call) {
   ))
   if (!identical(attr(said, "status") %||% 0L, 0L)) {
     abort_diglot(
-      paste(c("MXNet could not be set up for a GPU.", said), collapse = "\n"),
+      paste(c("No engine could be set up for a GPU.", said), collapse = "\n"),
       kind = "device", call = call
     )
   }

@@ -60,14 +60,15 @@ def examples(folder: str, images: int):
     return model, pixels.astype(np.float32), groups
 
 
-def run_diglot(folder: str, images: int) -> dict[str, object]:
+def run_diglot(folder: str, images: int, engine: str = "mxnet") -> dict[str, object]:
     from diglot.captioner.graphs import training_graph
     from diglot.captioner.task import LikelihoodTask, Recipe
-    from diglot.engine import Optimiser, open_executor
-    from diglot.engine import mxnet as engine
+    from diglot.engine import Optimiser, mxnet, open_executor, pick_device, torch
 
     model, pixels, groups = examples(folder, images)
-    executor = open_executor(model.network_, "cpu")
+    model.set_params(engine=engine)
+    named, door = {"mxnet": ("MXNet", mxnet), "torch": ("PyTorch", torch)}[engine]
+    executor = open_executor(model.network_, pick_device("cpu", engine))
     executor.prepare_training(
         training_graph(model.network_), Optimiser("adam", clip_norm=1.0, weight_decay=0.0)
     )
@@ -86,8 +87,8 @@ def run_diglot(folder: str, images: int) -> dict[str, object]:
     began = time.perf_counter()
     told = model.predict(fresh, beams=BEAMS)
     return {
-        "version": f"MXNet {engine.version()}",
-        "threads": engine.threads(),
+        "version": f"{named} {door.version()}",
+        "threads": door.threads(),
         "tokens": rates,
         "losses": losses,
         "captions": SCORED / (time.perf_counter() - began),
@@ -310,8 +311,13 @@ def _beam_search(net, images, longest: int) -> list[list[int]]:
     return best
 
 
+def run_diglot_on_pytorch(**arguments: object) -> dict[str, object]:
+    return run_diglot(engine="torch", **arguments)
+
+
 CANDIDATES = [
     Candidate("diglot", run_diglot, ("mxnet",)),
+    Candidate("diglot on PyTorch", run_diglot_on_pytorch, ("torch",)),
     Candidate("PyTorch", run_pytorch, ("torch",)),
 ]
 
@@ -334,10 +340,11 @@ def main(images: int = 1000, rounds: int = 3, words: int = 0) -> None:
         [name, spread(tokens[name]), spread(captions[name]), f"{losses[name]:.4f}"] for name in runs
     ]
     print(table(["", "tokens/s", "captions/s", "last loss"], rows))
-    if len(runs) == 2:
-        ours, theirs = runs
-        pairs = zip(*(runs[n][0]["told"] for n in runs), strict=True)
-        print(f"\nthe same captions: {np.mean([a == b for a, b in pairs]):.1%} of {SCORED}")
+    *all_ours, theirs = runs
+    for ours in all_ours if theirs == CANDIDATES[-1].name else ():
+        pairs = zip(runs[ours][0]["told"], runs[theirs][0]["told"], strict=True)
+        same = f"{np.mean([a == b for a, b in pairs]):.1%} of {SCORED}"
+        print(f"\nthe same captions, {ours} and {theirs}: {same}")
         for what, rates in (("training", tokens), ("beam search", captions)):
             print(f"{what}: {ours} / {theirs} {ratios(rates[ours], rates[theirs])}")
         alone = [r["alone"] for r in runs[theirs]]

@@ -33,6 +33,7 @@ class Part:
     command: str
     quick: str
     needs_r: bool = False
+    needs_gpu: bool = False
 
     @property
     def missing(self) -> str:
@@ -42,7 +43,14 @@ class Part:
             return f"there is no benchmarks/{script.name}"
         if self.needs_r and not (shutil.which("Rscript") and (ROOT / ".Rlib" / "diglot").exists()):
             return "diglot's R package is not installed in .Rlib/ (make .Rlib/diglot/DESCRIPTION)"
-        return ""
+        return no_gpu() if self.needs_gpu else ""
+
+
+def no_gpu() -> str:
+    """Return why PyTorch has no GPU here; "" where it has one."""
+    from gpu import why_not
+
+    return why_not()
 
 
 _SCORING = "--images 64 --rounds 1 --no-profile"
@@ -75,6 +83,14 @@ PARTS = [
     ),
     Part("transfer", "Few images", "transfer.py 10 10 vgg11", "transfer.py 2 10 lenet"),
     Part("captioning", "Captions", "captioning.py 600 3", "captioning.py 100 1"),
+    Part("shapes", "Captions of drawn shapes", "shapes.py", "shapes.py 200 50"),
+    Part(
+        "gpu",
+        "On a GPU",
+        "gpu.py",
+        "gpu.py lenet decoder --rounds 1 --steps 5",
+        needs_gpu=True,
+    ),
     Part("accuracy", "Accuracy of LeNet", "accuracy.py", "accuracy.py faces"),
     Part("bridge", "From R", "bridge.py 7", "bridge.py 1", needs_r=True),
     Part("report", "Reports", "report.py", "report.py", needs_r=True),

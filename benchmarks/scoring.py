@@ -164,14 +164,17 @@ def quickest(forward: Callable[[int], Any], images: int) -> float:
     return images / min(timed(lambda: forward(images))[1] for _ in range(2))
 
 
-def run_diglot(network: str, precision: str, folder: str = "", check: int = 0) -> dict[str, Any]:
+def run_diglot(
+    network: str, precision: str, folder: str = "", check: int = 0, engine: str = "mxnet"
+) -> dict[str, Any]:
     """Answer by `predict_files` and by `predict_proba`; or return logits, to compare them."""
     import diglot
-    from diglot.engine import mxnet
+    from diglot.engine import mxnet, torch
 
     model = diglot.load(CACHE / f"{network}.safetensors")
-    model.set_params(precision=precision, verbose=False, device="cpu")
-    about = {"version": f"MXNet {mxnet.version()}", "threads": None}
+    model.set_params(precision=precision, verbose=False, device="cpu", engine=engine)
+    named, door = {"mxnet": ("MXNet", mxnet), "torch": ("PyTorch", torch)}[engine]
+    about = {"version": f"{named} {door.version()}", "threads": None}
     if check:
         return {"logits": model._scorer().forward({"data": some_images(check)}).tolist()}
     paths, labels = listed(Path(folder))
@@ -191,7 +194,7 @@ def run_diglot(network: str, precision: str, folder: str = "", check: int = 0) -
     assert answers == model.classes_[proba.argmax(axis=1)].tolist()
     return {
         **about,
-        "threads": mxnet.threads(),
+        "threads": door.threads(),
         "rate": len(paths) / by_files,
         "proba_rate": len(paths) / by_proba,
         "engine_rate": quickest(forward, IN_MEMORY),
@@ -349,15 +352,21 @@ def run_diglot_float32(**arguments: Any) -> dict[str, Any]:
     return run_diglot(precision="float32", **arguments)
 
 
+def run_diglot_on_pytorch(**arguments: Any) -> dict[str, Any]:
+    return run_diglot(precision="float32", engine="torch", **arguments)
+
+
 def pytorch(how: str) -> Callable[..., dict[str, Any]]:
     return lambda **arguments: run_pytorch(how=how, **arguments)
 
 
 INT8, FLOAT32 = "diglot, int8", "diglot, float32"
+ON_PYTORCH = "diglot on PyTorch, float32"
 EAGER, COMPILED = "PyTorch eager", "torch.compile"
 CANDIDATES = [
     Candidate(INT8, run_diglot_int8, ("mxnet",)),
     Candidate(FLOAT32, run_diglot_float32, ("mxnet",)),
+    Candidate(ON_PYTORCH, run_diglot_on_pytorch, ("torch",)),
     Candidate(EAGER, pytorch("eager"), ("torch",)),
     Candidate(f"{EAGER}, channels last", pytorch("channels_last"), ("torch",)),
     Candidate(COMPILED, pytorch("compile"), ("torch",)),
@@ -417,7 +426,7 @@ def told(network: str, runs: Runs, batches: dict[str, Any]) -> str:
         ],
     )
     lines = [first]
-    for name in (INT8, FLOAT32):
+    for name in (INT8, FLOAT32, ON_PYTORCH):
         if name in runs:
             rate = spread([r["proba_rate"] for r in runs[name]], 1)
             lines.append(f"{name}, by predict_proba: {rate} images/s")

@@ -310,10 +310,10 @@ def run_diglot_on_pytorch(**arguments: Any) -> dict[str, Any]:
     return run_diglot(engine="torch", **arguments)
 
 
-DIGLOT = "diglot"
+DIGLOT, ON_PYTORCH = "diglot", "diglot on PyTorch"
 CANDIDATES = [
     Candidate(DIGLOT, run_diglot, ("mxnet",)),
-    Candidate("diglot on PyTorch", run_diglot_on_pytorch, ("torch",)),
+    Candidate(ON_PYTORCH, run_diglot_on_pytorch, ("torch",)),
     Candidate("PyTorch eager", pytorch("eager"), ("torch",)),
     Candidate("PyTorch eager, channels last", pytorch("channels_last"), ("torch",)),
     Candidate("torch.compile", pytorch("compile"), ("torch",)),
@@ -365,13 +365,13 @@ def main() -> None:
             )
         runs = alternate(mine, given.rounds, name=name, epochs=given.epochs)
         rates = {c: [r["rate"] for r in answers] for c, answers in runs.items()}
+        ours = [c for c in (DIGLOT, ON_PYTORCH) if c in rates]
         rows = [
-            [c, spread(rate, 0 if name == "lenet" else 1)]
-            + ([ratios(rates[DIGLOT], rate)] if DIGLOT in rates else [])
+            [c, spread(rate, 0 if name == "lenet" else 1), *(ratios(rates[o], rate) for o in ours)]
             for c, rate in rates.items()
         ]
         title = f"{name}, batches of {case.batch}"
-        print(f"\n{table([title, 'images/s', 'diglot / it'][: len(rows[0])], rows)}")
+        print(f"\n{table([title, 'images/s', *(f'{o} / it' for o in ours)], rows)}")
         print(f"losses of the first {STEPS} steps differ by at most {apart(first):.1g} of them")
         print(versions(runs), flush=True)
     print("\n" + "\n".join(skipped) if skipped else "")

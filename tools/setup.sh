@@ -5,7 +5,7 @@
 #   tools/setup.sh --python   the Python side alone; never needs root where a Python that fits is installed
 #   tools/setup.sh --mxnet2   beside .venv/, which must be there: the Python side on MXNet 2.0 (into .venv-mxnet2/)
 #
-# PYTHON=/path/to/python3.11 chooses the Python. Nothing outside this folder changes but packages of the distribution.
+# PYTHON=/path/to/python3.11 chooses the Python. DIGLOT_TORCH=none leaves PyTorch out, which is there for tests. Nothing outside this folder changes but packages of the distribution.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -36,6 +36,8 @@ r_version() { have R && R --version 2>/dev/null | sed -n '1s/^R version \([0-9.]
 key() {
     # The folder counts too: a virtual environment does not survive a move. So does R: rpy2 is built for one.
     printf '%s\n' "$PWD" "$(r_version)"
+    # And whether PyTorch is wanted, and where pip was told to look for it.
+    printf '%s\n' "${DIGLOT_TORCH:-}" "${PIP_INDEX_URL:-}" "${PIP_EXTRA_INDEX_URL:-}"
     cat pyproject.toml tools/setup.sh
     if [ -f DESCRIPTION ]; then cat DESCRIPTION; fi
 }
@@ -64,7 +66,7 @@ if [ $mode = mxnet2 ]; then
         exit 0
     fi
     # Both lines are tried with the same versions of all else: those that .venv/ has.
-    .venv/bin/python -m pip list --format=freeze --exclude-editable | grep -v '^mxnet' >$home/constraints.txt
+    .venv/bin/python -m pip list --format=freeze --exclude-editable | grep -vE '^(mxnet|torch)' >$home/constraints.txt
     $home/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]' $mxnet2 --constraint $home/constraints.txt ||
         stop "pip could not install diglot's Python side with $mxnet2; its own message is above."
     printf '%s\n' "$checksum" >$home/.set-up
@@ -274,6 +276,25 @@ fi
 say "installing Python packages into .venv/ (some minutes the first time)"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$extras]" ${pins[@]+"${pins[@]}"} ||
     stop "pip could not install diglot's Python side; its own message is above."
+
+# ---- PyTorch, by which tests hold the second engine against MXNet. Not the build that pip takes by itself on Linux, which
+# ---- brings gigabytes of CUDA along: the one for the CPU has a name that the package index does not know, but others do.
+
+rm -f .venv/.with-torch
+case "${DIGLOT_TORCH:-} $(uname -s)" in
+none*) torch= ;;
+*Darwin) torch='torch>=2.0' ;;
+*) torch='torch==2.13.0+cpu' ;;
+esac
+numpy=$(sed -n 's/^ *"\(numpy[^"]*\)",$/\1/p' pyproject.toml) # in the same command: alone, torch has it newer
+if [ -n "$torch" ]; then
+    if .venv/bin/python -c 'import torch' 2>/dev/null ||
+        { say "installing $torch into .venv/" && .venv/bin/python -m pip install --quiet --disable-pip-version-check "$torch" "$numpy" >/dev/null 2>&1; }; then
+        touch .venv/.with-torch
+    else
+        say "no index that pip knows has $torch: PyTorch's tests are skipped (PIP_EXTRA_INDEX_URL adds an index; https://pytorch.org names that of builds for the CPU)"
+    fi
+fi
 
 rm -f .venv/.set-up-*
 printf '%s\n' "$checksum" >".venv/.set-up-$mode"

@@ -11,6 +11,8 @@ mkdir -p build
 python=.venv/bin/python
 # Set-up installed the Python side: where CI=true, an R test that misses it fails instead of being skipped.
 export DIGLOT_EXPECT_PYTHON=true DIGLOT_SOURCES=$PWD NOT_CRAN=true
+# And PyTorch, where pip could have it: then its tests must not be skipped.
+if [ -f .venv/.with-torch ]; then export DIGLOT_EXPECT_TORCH=true; fi
 names=("$@")
 if [ $# = 0 ]; then names=(ruff lintr pytest mxnet2 check); fi
 
@@ -42,7 +44,7 @@ run_mxnet2() {
         for index in "${!files[@]}"; do
             if [ $((index % 2)) = $half ]; then part+=("${files[index]}"); fi
         done
-        OMP_NUM_THREADS=1 .venv-mxnet2/bin/python -m pytest -o addopts= -ra --strict-markers --durations=5 \
+        DIGLOT_EXPECT_TORCH=false OMP_NUM_THREADS=1 .venv-mxnet2/bin/python -m pytest -o addopts= -ra --strict-markers --durations=5 \
             -p no:cacheprovider "${part[@]}" >"build/mxnet2-$half.log" 2>&1 &
         jobs+=($!)
     done

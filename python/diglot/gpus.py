@@ -222,8 +222,8 @@ def _fix(gpu: Gpu) -> str:
     if build is CUDA11:
         return f"install {build.name} with the nvidia-*-cu11 wheels: {how}"
     return (
-        "PyTorch serves it, which diglot then takes: pip install 'torch>=2.0'; MXNet needs "
-        f'{build.name}, which is not on the package index: {how} says how; or use "cpu"'
+        f"PyTorch serves it, which diglot then takes: {how}; MXNet needs {build.name}, which is "
+        'not on the package index: the same says how; or use "cpu"'
     )
 
 

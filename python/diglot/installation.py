@@ -93,7 +93,8 @@ def devices() -> pd.DataFrame:
     -----
     GPUs are those that NVIDIA's ``nvidia-smi`` lists, whether they can be used or not, and any
     others that PyTorch can use.
-    ``python -m diglot.setup_gpu`` installs the build that serves them, or says why it cannot.
+    ``python -m diglot.setup_gpu`` installs the build of MXNet or PyTorch that serves them, or says
+    why it cannot.
 
     Examples
     --------
@@ -112,6 +113,8 @@ def devices() -> pd.DataFrame:
     except DiglotError as error:
         problem = str(error)
     others = _by_torch(serving)
+    if serving.get("cpu", [""])[0].startswith("torch "):
+        threads = _threads_of_torch(threads)
     build, gpus = installed_build(), find_gpus()
     several = overlaid(gpus)
     table = [
@@ -183,6 +186,16 @@ def _by_torch(serving: dict[str, list[str]]) -> list[dict[str, Any]]:
     for row in [{"device": "cpu"}, *gpus]:
         serving.setdefault(str(row["device"]), []).append(f"torch {version}")
     return gpus
+
+
+def _threads_of_torch(otherwise: int) -> int:
+    """Return PyTorch's threads where it is what computes: then it will be loaded anyway."""
+    from diglot.engine import torch
+
+    try:
+        return torch.threads()
+    except DiglotError:
+        return otherwise
 
 
 @dataclass

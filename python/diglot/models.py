@@ -17,6 +17,7 @@ from diglot.boltzmann import model_file as rbm_file
 from diglot.captioner import ImageCaptioner
 from diglot.captioner import model_file as captioner_file
 from diglot.classifier import ImageClassifier
+from diglot.engine import check_engine
 from diglot.errors import ModelFileError
 from diglot.estimators.base import NetworkEstimator, Runtime
 from diglot.predictor import model_file as predictor_file
@@ -32,13 +33,16 @@ _KINDS = {
 }
 
 
-def load(path: str | os.PathLike[str]) -> Any:
+def load(path: str | os.PathLike[str], engine: str = "auto") -> Any:
     """Load a model from its file.
 
     Parameters
     ----------
     path : path
         What a model's ``save()`` or R's ``save_model()`` wrote.
+    engine : {"auto", "mxnet", "torch"}
+        What it answers by, and is trained by further; "auto" is MXNet where that has code for the
+        device, else PyTorch.
 
     Returns
     -------
@@ -49,6 +53,8 @@ def load(path: str | os.PathLike[str]) -> Any:
     ------
     ModelFileError
         If it is missing, damaged, newer than this version, or no model.
+    InputError
+        If ``engine`` is none.
 
     Examples
     --------
@@ -60,16 +66,19 @@ def load(path: str | os.PathLike[str]) -> Any:
     ...     load(model.save(f"{folder}/model.safetensors")).fingerprint() == model.fingerprint()
     True
     """
-    return _revived(*storage.read_file(path), name=os.fspath(path))
+    check_engine(engine)
+    return _revived(*storage.read_file(path), os.fspath(path), engine)
 
 
-def loads(data: bytes) -> Any:
+def loads(data: bytes, engine: str = "auto") -> Any:
     """Load a model from the bytes of its file.
 
     Parameters
     ----------
     data : bytes
         What a model's ``to_bytes()`` returned.
+    engine : {"auto", "mxnet", "torch"}
+        As in :func:`load`.
 
     Returns
     -------
@@ -84,11 +93,12 @@ def loads(data: bytes) -> Any:
     >>> loads(model.to_bytes()).classes_.tolist()
     ['a', 'b']
     """
-    return _revived(*storage.decode(data), name="the data")
+    check_engine(engine)
+    return _revived(*storage.decode(data), "the data", engine)
 
 
 def _revived(
-    tensors: Mapping[str, np.ndarray], meta: Mapping[str, Any], name: str
+    tensors: Mapping[str, np.ndarray], meta: Mapping[str, Any], name: str, engine: str
 ) -> NetworkEstimator:
     kind = meta.get("kind")
     if not isinstance(kind, str) or kind not in _KINDS:
@@ -97,4 +107,6 @@ def _revived(
     model = estimator()
     restore(model, tensors, meta, name)
     model._runtime = Runtime(filed=True)
+    if "engine" in model.get_params(deep=False):  # a baseline needs none
+        model.set_params(engine=engine)
     return model

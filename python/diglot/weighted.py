@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from diglot.batching import Sparing, score_batch
-from diglot.engine import Scorer, open_executor
+from diglot.engine import Scorer, open_executor, pick_device
 from diglot.errors import InputError
 from diglot.graph import Graph
 from diglot.images import PreparedImages, as_images, batches
@@ -36,13 +36,15 @@ class Network(Graph):
         """Return a graph with weights as a network that can be run."""
         return cls(**{f.name: getattr(graph, f.name) for f in fields(Graph)})
 
-    def logits(self, X: Any) -> np.ndarray:
+    def logits(self, X: Any, *, engine: str = "auto") -> np.ndarray:
         """Return the network's outputs for images that are prepared already.
 
         Parameters
         ----------
         X : array of shape (n, height, width, channels)
             Resized to the network's input, mean subtracted, divided by the standard deviation.
+        engine : {"auto", "mxnet", "torch"}
+            What computes; "auto" is MXNet where that has code for the device, else PyTorch.
 
         Returns
         -------
@@ -62,14 +64,16 @@ class Network(Graph):
                 f"{want[2]}), not {images.shape}; embed() and ImageClassifier prepare images "
                 "themselves"
             )
-        step = score_batch(self)
+        executor, step = self._executor(engine), score_batch(self)
         parts = [
-            self._executor.forward({"data": images[i : i + step]})
+            executor.forward({"data": images[i : i + step]})
             for i in range(0, len(images), step)
         ]
         return np.concatenate(parts) if parts else np.empty((0, *self.output_shape), np.float32)
 
-    def embed(self, X: Any, layer: str | None = None, *, verbose: Any = "auto") -> np.ndarray:
+    def embed(
+        self, X: Any, layer: str | None = None, *, engine: str = "auto", verbose: Any = "auto"
+    ) -> np.ndarray:
         """Return a layer's output: features for models of your own.
 
         Parameters
@@ -78,6 +82,8 @@ class Network(Graph):
             As `ImageClassifier` takes them; they are prepared as the weights expect it.
         layer : str, optional
             One of `Graph.layers`; by default what the head sees.
+        engine : {"auto", "mxnet", "torch"}
+            What computes.
         verbose : {"auto", True, False} or callable
             Progress; see `diglot.progress.reporter`.
 
@@ -87,11 +93,17 @@ class Network(Graph):
             (n, d), or (n, height, width, channels) where the layer keeps places. Computed in
             float32: integers of 8 bits are measured on images that a model was fitted to.
         """
-        return embed(self, X, layer, verbose=verbose)
+        return embed(self, X, layer, engine=engine, verbose=verbose)
 
     @cached_property
-    def _executor(self) -> Scorer:
-        return Sparing(open_executor(self))
+    def _executors(self) -> dict[str, Scorer]:
+        return {}
+
+    def _executor(self, engine: str) -> Scorer:
+        kept = self._executors
+        if engine not in kept:
+            kept[engine] = Sparing(open_executor(self, pick_device("auto", engine)))
+        return kept[engine]
 
     def __str__(self) -> str:
         return "\n".join(f"{name:14}{value}" for name, value in describe(self).items())
@@ -155,6 +167,7 @@ def embed(
     layer: str | None = None,
     *,
     executor: Scorer | None = None,
+    engine: str = "auto",
     memory_limit: int | None = None,
     threads: int | None = None,
     verbose: Any = "auto",
@@ -165,7 +178,7 @@ def embed(
     empty = np.empty((0, *part.output_shape), np.float32)
     if not len(images):
         return _places_last(empty)
-    runner = executor or Sparing(open_executor(part))
+    runner = executor or Sparing(open_executor(part, pick_device("auto", engine)))
     listener, done = reporter(verbose), 0
     count, step = len(images), score_batch(part)
     rows = [np.arange(i, min(i + step, count)) for i in range(0, count, step)]

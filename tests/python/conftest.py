@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
 
+from diglot.engine import torch as torch_door
 from diglot.engine.mxnet import load
 from diglot.engine.mxnet_versions import same_arrays
+from diglot.errors import MissingPackageError
 from diglot.gpus import installed
 from diglot.installation import devices
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to begin where PyTorch is expected and missing: its tests would only be skipped."""
+    if os.environ.get("DIGLOT_EXPECT_TORCH") == "true":
+        try:
+            torch_door.load()
+        except MissingPackageError as error:
+            raise pytest.UsageError(f"DIGLOT_EXPECT_TORCH is set, but {error}") from error
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +42,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(f"MXNet {' '.join(versions)}: {why}")
     if item.get_closest_marker("torch_gpu"):
         pytest.importorskip("torch")
-        from diglot.engine import torch
-
-        problem = torch.gpu_problem(0)
+        problem = torch_door.gpu_problem(0)
         if problem:
             pytest.skip(problem)
     if item.get_closest_marker("gpu"):

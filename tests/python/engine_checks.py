@@ -38,31 +38,32 @@ def on_mxnet(mx, graph, values, training=True, dtype="float64", without=()):
     return outputs, found, {n: a.asnumpy() for n, a in kept.items()}
 
 
-def on_torch(graph, values, training=True):
+def on_torch(graph, values, training=True, device="cpu"):
     """Return the same from PyTorch."""
     import torch
 
     from diglot.engine.torch_mode import Mode
     from diglot.engine.torch_program import Program
 
-    arrays = {n: torch.from_numpy(v.copy()) for n, v in values.items()}
+    arrays = {n: torch.from_numpy(v.copy()).to(device) for n, v in values.items()}
     auxiliary = {n for n, p in graph.parameters.items() if p.auxiliary}
     for name, array in arrays.items():
         array.requires_grad_(name not in auxiliary)
-    mode = Mode(training, torch.Generator().manual_seed(1))
+    mode = Mode(training, torch.Generator(device=device).manual_seed(1))
     outputs = Program(graph, mode)(arrays)
     found = {}
     if training:
-        weights = head_gradients(graph, [o.detach().numpy() for o in outputs])
+        weights = head_gradients(graph, [o.detach().cpu().numpy() for o in outputs])
+        given = [torch.from_numpy(w).to(device) for w in weights]
         torch.autograd.backward(
             [o for o in outputs if o.requires_grad],
-            [torch.from_numpy(w) for o, w in zip(outputs, weights, strict=True) if o.requires_grad],
+            [w for o, w in zip(outputs, given, strict=True) if o.requires_grad],
         )
         for name, array in arrays.items():
-            gradient = np.zeros(array.shape) if array.grad is None else array.grad.numpy()
+            gradient = np.zeros(array.shape) if array.grad is None else array.grad.cpu().numpy()
             found[name] = gradient
-    kept = {n: arrays[n].detach().numpy() for n in auxiliary}
-    return [o.detach().numpy() for o in outputs], found, kept
+    kept = {n: arrays[n].detach().cpu().numpy() for n in auxiliary}
+    return [o.detach().cpu().numpy() for o in outputs], found, kept
 
 
 def largest_difference(first, second):

@@ -120,6 +120,21 @@ def test_every_part_has_a_script_and_says_so_where_it_has_none(bench):
     assert lost.missing == "there is no benchmarks/nowhere.py"
 
 
+def test_what_needs_a_gpu_is_left_out_by_name_where_there_is_none(bench, monkeypatch):
+    from diglot.engine import torch
+
+    everything = bench("run_all")
+    (part,) = [part for part in everything.PARTS if part.needs_gpu]
+    bench("gpu")
+    monkeypatch.setattr(torch, "is_installed", lambda: True)
+    monkeypatch.setattr(torch, "gpu_problem", lambda index: "PyTorch sees no GPU")
+    assert part.missing == "PyTorch sees no GPU"
+    monkeypatch.setattr(torch, "gpu_problem", lambda index: "")
+    assert part.missing == ""
+    monkeypatch.setattr(torch, "is_installed", lambda: False)
+    assert "pip install" in part.missing
+
+
 def test_textures_are_jpeg_files_of_their_size(bench, tmp_path):
     from PIL import Image
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -69,14 +70,61 @@ def test_a_file_tells_who_trained_it_and_either_may_go_on(tmp_path, engine, othe
         again.set_params(engine=each)
         np.testing.assert_allclose(again.predict_proba(IMAGES), expected, atol=1e-5)
     assert path.read_bytes() == again.save(tmp_path / "again.safetensors").read_bytes()
-    further = again.set_params(engine=other).fine_tune(IMAGES, LABELS, epochs=1, seed=3)
-    assert further.engine_ == other
+    chosen = diglot.load(path, engine=other)
+    assert chosen._device().engine == diglot.loads(path.read_bytes(), other).engine == other
+    assert chosen.fine_tune(IMAGES, LABELS, epochs=1, seed=3).engine_ == other
+    with pytest.raises(InputError, match="engine must be"):
+        diglot.load(path, engine="caffe")
 
 
+def test_networks_with_weights_answer_by_the_engine_that_is_named():
+    from diglot.weighted import Network
+
+    model = ImageClassifier("lenet", size=28, **{**SMALL, "epochs": 1}).fit(IMAGES, LABELS)
+    net = Network.of(model.network_)
+    ready = np.random.default_rng(1).normal(size=(5, 28, 28, 2)).astype(np.float32)
+    first, second = (net.logits(ready, engine=engine) for engine in ENGINES)
+    assert not np.array_equal(first, second)
+    np.testing.assert_allclose(second, first, atol=1e-5)
+    np.testing.assert_array_equal(net.logits(ready[::-1], engine="torch"), second[::-1])
+    np.testing.assert_array_equal(net.logits(ready), first)
+    first, second = (net.embed(IMAGES, engine=engine) for engine in ENGINES)
+    np.testing.assert_allclose(second, first, atol=1e-5)
+    with pytest.raises(InputError, match="engine must be"):
+        net.logits(ready, engine="caffe")
+
+
+def classifier(**settings):
+    return ImageClassifier("mlp", optimizer="adam", **settings), (IMAGES, LABELS)
+
+
+def with_statistics(**settings):
+    net = diglot.network("resnet20", size=12, channels=2, classes=2, widths=(4, 6, 8), depth=1)
+    return ImageClassifier(net, learning_rate=0.01, **settings), (IMAGES, LABELS)
+
+
+def captioner(**settings):
+    settings |= {"size": 28, "dropout": 0.0, "optimizer": "adam", "hidden": 16, "embedding": 8}
+    return ImageCaptioner("lenet", learning_rate=0.002, **settings), (IMAGES, CAPTIONS)
+
+
+def machine(**settings):
+    return RBM(12, learning_rate=0.001, **settings), (IMAGES,)
+
+
+@pytest.mark.parametrize(
+    ("make", "apart"),
+    [(classifier, 1e-5), (with_statistics, 5e-3), (captioner, 1e-3), (machine, 1e-3)],
+)
 @pytest.mark.parametrize(("engine", "other"), [ENGINES, ENGINES[::-1]])
-def test_a_checkpoint_of_one_goes_on_in_the_other(tmp_path, engine, other):
-    settings = {**SMALL, "epochs": 4, "optimizer": "adam"}
-    whole = ImageClassifier("mlp", engine=engine, **settings).fit(IMAGES, LABELS)
+def test_a_checkpoint_of_one_goes_on_in_the_other(tmp_path, make, apart, engine, other):
+    settings = {**SMALL, "epochs": 4}
+
+    def fitted(**more):
+        model, data = make(**settings, **more)
+        return model.fit(*data)
+
+    whole = fitted(engine=engine)
 
     class Break(Exception):
         pass
@@ -87,10 +135,10 @@ def test_a_checkpoint_of_one_goes_on_in_the_other(tmp_path, engine, other):
 
     settings["checkpoint"] = tmp_path
     with pytest.raises(Break):
-        ImageClassifier("mlp", engine=engine, callbacks=breaks, **settings).fit(IMAGES, LABELS)
-    resumed = ImageClassifier("mlp", engine=other, resume=True, **settings).fit(IMAGES, LABELS)
+        fitted(engine=engine, callbacks=breaks)
+    resumed = fitted(engine=other, resume=True)
     assert (resumed.engine_, len(resumed.history_)) == (other, 4)
-    assert largest_difference(whole, resumed) < 1e-5
+    assert largest_difference(whole, resumed) < apart
 
 
 @pytest.mark.parametrize("train", ["head", "head_then_all", "all"])
@@ -225,6 +273,21 @@ def test_an_engine_that_is_none_is_refused_by_name():
             estimator.fit(IMAGES, TOP if isinstance(estimator, ImageRegressor) else LABELS)
 
 
+def test_where_pytorch_is_expected_its_tests_are_not_skipped(tmp_path):
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('a broken build')\n")
+    paths = os.pathsep.join([str(tmp_path), str(Path(diglot.__file__).parents[1])])
+    command = [sys.executable, "-m", "pytest", "-o", "addopts=", "-p", "no:cacheprovider"]
+    command += ["--collect-only", "-q", str(Path(__file__).with_name("test_torch_networks.py"))]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths, "DIGLOT_EXPECT_TORCH": "true"},
+    )
+    assert done.returncode == 4, done.stdout
+    assert "a broken build" in done.stderr
+
+
 # ---- without MXNet
 
 HIDDEN = """
@@ -237,6 +300,7 @@ class Hides:
 
 sys.meta_path.insert(0, Hides())
 import numpy as np
+import pandas as pd
 import diglot
 
 folder = sys.argv[1]
@@ -252,6 +316,19 @@ captions = [f"number {label}" for label in labels]
 small = dict(size=28, hidden=8, embedding=8, **settings)
 diglot.ImageCaptioner("lenet", **small).fit(images, captions).predict(images[:2])
 diglot.RBM(4, **settings).fit(images)
+diglot.DBN((4, 3), **settings).fit(images)
+top = images[:, :6].mean((1, 2, 3))
+regressor = diglot.ImageRegressor("mlp", **settings).fit(images, top)
+assert regressor.predict(images).shape == (40,)
+tags = {"a": labels == 1, "b": top > np.median(top)}
+diglot.ImageTagger("mlp", **settings).fit(images, pd.DataFrame(tags)).predict(images)
+assert len(model.explain(images[:2]).maps) == 2
+from PIL import Image
+for number in range(4):
+    Image.fromarray((255 * images[number, ..., 0]).astype(np.uint8)).save(f"{folder}/{number}.png")
+grey = diglot.ImageClassifier("mlp", **settings).fit(images[..., 0], labels)
+paths = [f"{folder}/{number}.png" for number in range(4)]
+assert len(diglot.predict_files(grey, paths, verbose=False).table) == 4
 from diglot.weighted import Network
 assert Network.of(model.network_).embed(images).shape == (40, 500)
 table = diglot.devices()

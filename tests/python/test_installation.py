@@ -98,6 +98,47 @@ def test_a_missing_package_comes_with_the_command_that_installs_it(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("system", "processor", "engine"),
+    [
+        ("linux", "x86_64", "mxnet"),
+        ("linux", "aarch64", "mxnet"),
+        ("linux", "ppc64le", "torch"),
+        ("linux", "riscv64", "torch"),
+        ("darwin", "x86_64", "mxnet"),
+        ("darwin", "arm64", "torch"),
+        ("win32", "AMD64", "torch"),
+    ],
+)
+def test_each_machine_gets_the_engine_that_there_is(system, processor, engine):
+    from packaging.requirements import Requirement
+
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    block = re.search(r"^dependencies = \[(.*?)^\]", text, re.S | re.M)[1]
+    where = {"sys_platform": system, "platform_machine": processor}
+    needs = [Requirement(each) for each in re.findall(r'^ +"(.*)",$', block, re.M)]
+    found = [n.name for n in needs if n.marker is None or n.marker.evaluate(where)]
+    assert {"mxnet", "torch"} & set(found) == {engine}
+
+
+def test_threads_are_those_of_what_computes(monkeypatch):
+    from diglot.engine import mxnet, torch
+
+    def there_is_none():
+        raise MissingPackageError("there is no MXNet")
+
+    monkeypatch.setattr(mxnet, "devices", there_is_none)
+    monkeypatch.setattr(torch, "is_installed", lambda: True)
+    real = importlib.metadata.version
+    monkeypatch.setattr(
+        importlib.metadata, "version", lambda name: "2.3" if name == "torch" else real(name)
+    )
+    monkeypatch.setattr(torch, "threads", lambda: 7)
+    monkeypatch.setattr("diglot.engine.may_have_gpu", lambda: False)
+    (found,) = diglot.devices().query("device == 'cpu'").to_dict("records")
+    assert (found["engine"], found["threads"]) == ("torch 2.3", 7)
+
+
+@pytest.mark.parametrize(
     ("version", "ok"),
     [("1.22.4", False), ("1.23", True), ("1.23.0rc1", True), ("1.26.4", True), ("2.0.0", False)],
 )

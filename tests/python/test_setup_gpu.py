@@ -62,22 +62,58 @@ def test_what_is_in_the_way_goes_first():
     ("where", "says"),
     [
         (machine(), "nvidia-smi lists no GPU"),
-        (machine((8, 6), system="Darwin"), "macOS"),
+        (machine(system="Darwin"), "Intel's processors"),
         (machine((8, 6), system="Windows"), "WSL 2"),
-        (machine((8, 6), processor="aarch64"), "aarch64"),
+        (machine((8, 6), system="Windows"), 'with "numpy>=1.23,<2" behind'),
+        (machine(amd=True), "ROCm"),
         (machine((8, 6), python=(3, 13)), "Python 3.10, 3.11 or 3.12"),
         (machine((8, 6), has_pip=False), "ensurepip"),
         (machine((3, 7)), "5.0 or more"),
         (machine(None), "update the driver"),
-        (machine((9, 0)), "driver 590"),
-        (machine((12, 0), python=(3, 12)), "cp312"),
-        (machine((9, 0), python=(3, 10)), "new environment with Python 3.11"),
     ],
 )
 def test_where_nothing_can_be_installed_it_says_why_and_what_to_do(where, says):
     todo = plan(where, "python")
     assert says in todo.problem
     assert todo.commands == []
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        machine((9, 0)),
+        machine((12, 0), python=(3, 12)),
+        machine((9, 0), processor="aarch64"),
+        machine((8, 6), processor="aarch64"),
+        machine(system="Darwin", processor="arm64"),
+    ],
+)
+def test_what_mxnet_has_no_code_for_gets_pytorch(where):
+    todo = plan(where, "/env/bin/python")
+    assert (todo.problem, todo.engine, todo.remove, todo.undo) == ("", "torch", (), ())
+    # One command: alone, each of them would have numpy as it likes.
+    pip = ("/env/bin/python", "-m", "pip", "install")
+    assert todo.commands == [(*pip, "torch>=2.0", "numpy>=1.23,<2")]
+
+
+def test_a_build_of_pytorch_for_the_cpu_goes_first_and_comes_back():
+    todo = plan(machine((9, 0), torch="2.13.0+cpu"), "python")
+    assert todo.remove[3:] == ("uninstall", "--yes", "torch")
+    assert todo.undo[3:] == ("install", "torch==2.13.0+cpu", "numpy>=1.23,<2")
+    assert plan(machine((9, 0), torch="2.13.0"), "python").remove == ()
+
+
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        (machine((9, 0)), "driver 590"),
+        (machine((12, 0), python=(3, 12)), "cp312"),
+        (machine((9, 0), python=(3, 10)), "new environment with Python 3.11"),
+    ],
+)
+def test_mxnets_own_way_to_a_newer_gpu_is_told_too(where, says):
+    assert says in plan(where, "python").instead
+    assert plan(machine((9, 0), processor="aarch64"), "python").instead == ""
 
 
 def test_of_several_gpus_one_that_is_served_is_enough():
@@ -155,13 +191,37 @@ def test_what_fails_leaves_the_build_for_the_cpu(tmp_path, monkeypatch, capsys):
     assert "does not work yet" in said
 
 
-def test_a_gpu_that_no_wheel_serves_changes_nothing(tmp_path, monkeypatch, capsys):
+def test_a_newer_gpu_is_set_up_with_pytorch_and_computes(tmp_path, monkeypatch, capsys):
     fake_nvidia_smi(tmp_path, monkeypatch, H100)
-    pip = Pip()
-    status, said = run(["--yes"], pip, capsys)
-    assert (status, pip.commands) == (1, [])
-    assert "compute capability 9.0" in said
-    assert "numpy>=1.23,<2" in said
+    dry, real = Pip(), Pip()
+    status, said = run(["--dry-run"], dry, capsys)
+    assert (status, dry.commands) == (0, [])
+    assert "compute capability 9.0: served by mxnet 2.0 for CUDA 13 and by PyTorch" in said
+    status, _ = run(["--yes"], real, capsys)
+    assert status == 0
+    install, verify = real.commands
+    shown = [line for line in said.splitlines() if re.match("  [^ ]", line)]
+    assert [tuple(shlex.split(line)) for line in shown] == [install]
+    assert verify[:2] == ("/env/bin/python", "-c")
+    assert "torch_verify" in verify[2] and "verify_gpu(0)" in verify[2]
+    failing = Pip("-c")  # installed, but the GPU does not compute
+    status, said = run(["--yes"], failing, capsys)
+    assert status == 1
+    assert "does not work yet" in said and "builds for the CPU" in said
+
+
+def test_what_is_verified_is_what_is_installed(monkeypatch):
+    from diglot.gpus import CPU, CUDA13
+
+    for build, torch, wanted in (
+        (CPU, "2.13.0", ("torch", 0)),
+        (None, "2.13.0", ("torch", 0)),
+        (CUDA13, "2.13.0", ("mxnet", 0)),
+        (CPU, "", ("mxnet", 0)),
+        (CPU, "2.13.0+cpu", ("mxnet", 0)),
+    ):
+        monkeypatch.setattr(setup_gpu, "installed_build", lambda build=build: build)
+        assert setup_gpu._in_use(machine((9, 0), torch=torch)) == wanted
 
 
 def test_it_runs_as_a_module_without_any_package(tmp_path, monkeypatch):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+import time
+
 import numpy as np
 import pytest
 
@@ -9,8 +13,10 @@ from diglot.builder import Builder, initial_weights
 from diglot.engine import (
     Device,
     Optimiser,
+    bfloat16_problem,
     check_engine,
     devices,
+    may_have_gpu,
     open_executor,
     pick_device,
 )
@@ -18,6 +24,7 @@ from diglot.engine import torch as door
 from diglot.engine.mxnet import load
 from diglot.engine.mxnet_optimisers import Updater as MXNetUpdater
 from diglot.errors import DeviceError, InputError, MissingPackageError, OutOfMemoryError
+from diglot.estimators.precision import with_precision
 from diglot.graph import InputSpec
 from diglot.networks import network
 from test_engine import computed, dense, losses_of, some, trained
@@ -28,6 +35,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning
 
 from diglot.engine.torch_executor import TorchExecutor  # noqa: E402
 from diglot.engine.torch_optimisers import Updater  # noqa: E402
+from diglot.engine.torch_settled import settled  # noqa: E402
 
 TORCH = Device("cpu", engine="torch")
 RULES = {
@@ -35,7 +43,8 @@ RULES = {
     "sgd without momentum": Optimiser("sgd", momentum=0.0, weight_decay=0.1),
     "clipped": Optimiser("sgd", weight_decay=0.1, clip_norm=0.5),
     "adam": Optimiser("adam", weight_decay=0.1),
-    "adamw": Optimiser("adamw", weight_decay=0.1, clip_norm=0.5),
+    "adamw": Optimiser("adamw", weight_decay=0.1),
+    "adamw, clipped": Optimiser("adamw", weight_decay=0.1, clip_norm=0.5),
 }
 NAMES = {"decays": True, "stays": False, "slow": True}
 FACTORS = {"decays": 1.0, "stays": 0.25, "slow": 0.25}
@@ -51,14 +60,14 @@ def ten_steps(rule, dtype=np.float64):
     return start, [{n: rng.normal(size=(3, 2)).astype(dtype) for n in NAMES} for _ in range(10)]
 
 
-def by_torch(rule, start, steps, state=None):
-    weights = {n: torch.from_numpy(a.copy()) for n, a in start.items()}
+def by_torch(rule, start, steps, state=None, device="cpu"):
+    weights = {n: torch.from_numpy(a.copy()).to(device) for n, a in start.items()}
     updater = Updater(rule, weights, NAMES, FACTORS)
     if state is not None:
         updater.load_state(state)
     for step in steps:
-        updater.step({n: torch.from_numpy(g) for n, g in step.items()}, 0.05)
-    return {n: w.numpy() for n, w in weights.items()}, updater.state()
+        updater.step({n: torch.from_numpy(g).to(device) for n, g in step.items()}, 0.05)
+    return {n: w.cpu().numpy() for n, w in weights.items()}, updater.state()
 
 
 def by_mxnet(rule, start, steps, state=None):
@@ -260,6 +269,275 @@ def test_images_that_cannot_be_written_to_are_taken():
     assert open_executor(graph, TORCH).forward({"data": images}).shape == (8, 3)
 
 
+@pytest.mark.parametrize(
+    "turned",
+    [
+        lambda a: a[::-1],
+        lambda a: a[:, :, ::-1],
+        lambda a: np.asfortranarray(a),
+        lambda a: a.astype(">f4"),
+        lambda a: a.astype(">f8"),
+        lambda a: a.astype(np.float16).astype(np.float32).astype(np.float16),
+    ],
+)
+def test_arrays_are_taken_however_they_lie_in_memory(turned):
+    graph, given = small("mlp"), turned(batch(20)["data"])
+    plain = np.ascontiguousarray(given, np.float32)
+    executor = open_executor(graph, TORCH)
+    for rows in (20, 3):
+        found = executor.forward({"data": given[:rows]})
+        np.testing.assert_array_equal(found, executor.forward({"data": plain[:rows]}))
+    _, first = executor.gradients({"data": given}, "data", np.ones_like)
+    _, second = executor.gradients({"data": plain}, "data", np.ones_like)
+    np.testing.assert_array_equal(first, second)
+    executor.load_weights({n: w.astype(">f4") for n, w in graph.weights.items()})
+    np.testing.assert_array_equal(executor.forward({"data": plain[:3]}), found)
+
+
+def test_answers_are_copies_of_what_goes_in():
+    b = Builder(InputSpec(1, 1, 1), images=False)
+    x, y = b.input("x", (3,)), b.input("y", (3,))
+    weight = b.parameter("weight", (2, 3))
+    heads = [b.add("identity", each, name=f"same{i}") for i, each in enumerate((x, x, y, weight))]
+    graph = b.graph("same", *heads)
+    graph = graph.with_weights({"weight": np.ones((2, 3), np.float32)})
+    executor = open_executor(graph, TORCH)
+    given, kept = np.ones((20, 3), np.float32), np.ones((20, 3), np.float32)
+    executor.keep({"y": kept})
+    found = executor.outputs({"x": given})
+    values, _ = executor.gradients({"x": given}, "x", np.ones_like)
+    for each in (*found, values):
+        each += 1
+    assert (given == 1).all() and (executor.weights()["weight"] == 1).all()
+    assert (found[0] == 2).all() and (executor.outputs({"x": given})[2] == 1).all()
+
+
+def test_one_number_a_channel_trains_as_on_mxnet():
+    """At 32 pixels, the last stage of a ResNet-18 has one place: so a batch of one image."""
+    graph = network("resnet18", classes=3, size=32, channels=3, widths=(4, 6, 6, 8), stem=4)
+    graph = graph.with_weights(initial_weights(graph, 1))
+    rng = np.random.default_rng(1)
+    images = rng.normal(size=(3, 1, 32, 32, 3)).astype(np.float32)
+    found = []
+    for device in ("cpu", TORCH):
+        executor = open_executor(graph, device)
+        executor.prepare_training(with_loss(graph), Optimiser("sgd"))
+        for step, image in enumerate(images):
+            executor.train_step({"data": image, "label": np.array([step % 3.0])}, 0.01, step)
+        found.append(executor.weights())
+    for name, weight in found[0].items():
+        np.testing.assert_allclose(found[1][name], weight, rtol=2e-3, atol=2e-4, err_msg=name)
+
+
+# ---- mixed precision
+
+
+def test_a_thousand_classes_are_told_apart_in_mixed_precision():
+    classes = 1000
+    b = Builder(InputSpec(1, 1, 1), images=False)
+    scores = b.add(
+        "FullyConnected", b.input("x", (classes,)), name="eye", num_hidden=classes, no_bias=True
+    )
+    place = b.add("argmax", scores, name="place", axis=1)
+    hit = b.add("broadcast_equal", place, b.input("label", ()), name="hit")
+    graph = b.graph("hits", hit, place).with_weights(
+        {"eye_weight": np.eye(classes, dtype=np.float32)}
+    )
+    executor = open_executor(graph, TORCH.mixing())
+    inputs = {"x": np.eye(classes, dtype=np.float32), "label": np.arange(classes)}
+    hits, places = executor.outputs(inputs)
+    np.testing.assert_array_equal(places, np.arange(classes))
+    executor.prepare_training(graph, Optimiser("sgd"))
+    assert executor.losses(inputs)[0] == hits.sum() == classes
+    executor.train_step(inputs, 0.1, 0)  # what is added up, too; nothing here has a gradient
+    assert executor.totals()[0] == classes
+
+
+def test_sums_losses_and_norms_are_computed_with_all_bits_in_mixed_precision():
+    graph = small(widths=(4, 6, 8))
+    b = Builder(graph.input, graph)
+    log_p = b.add("log_softmax", b.start_output(), name="log_p")
+    whole = b.graph("p", b.add("exp", log_p, name="p")).with_weights(graph.weights)
+    executor = open_executor(whole, TORCH.mixing())
+    given = batch()
+    found = executor.forward({"data": given["data"]})
+    # Rounded to bfloat16, probabilities would add up to 1 within 1e-2 only.
+    np.testing.assert_allclose(found.sum(1), 1, atol=1e-6)
+    exact = open_executor(whole, TORCH).forward({"data": given["data"]})
+    assert 1e-6 < np.abs(found - exact).max() < 0.05
+
+
+def test_mixed_precision_asks_for_nothing_where_it_is_not_wanted(monkeypatch):
+    def refuses(*arguments, **settings):
+        raise RuntimeError("unsupported autocast device_type 'mps'")
+
+    monkeypatch.setattr(torch, "autocast", refuses)
+    graph = small("mlp")
+    assert stepped(open_executor(graph, TORCH), graph)
+
+
+@pytest.mark.parametrize(
+    ("capability", "problem"), [((7, 5), "8.0 or more, and gpu:0 has 7.5"), ((8, 0), "")]
+)
+def test_mixed_precision_wants_a_gpu_that_has_the_numbers(monkeypatch, capability, problem):
+    monkeypatch.setattr(door, "gpu_kind", lambda: "cuda")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: capability)
+    monkeypatch.setattr(torch.version, "hip", None)
+    gpu = Device("gpu", engine="torch")
+    assert problem in bfloat16_problem(gpu) and bool(problem) == bool(bfloat16_problem(gpu))
+    if problem:
+        with pytest.raises(DeviceError, match=r'precision="mixed".*7\.5; use "auto"'):
+            with_precision(gpu, "mixed")
+    else:
+        assert with_precision(gpu, "mixed").mixed
+    assert with_precision(TORCH, "mixed").mixed
+
+
+def test_another_gpu_is_tried(monkeypatch):
+    monkeypatch.setattr(door, "gpu_kind", lambda: "mps")
+    monkeypatch.setattr(door, "torch_device", lambda kind, index: torch.device("cpu"))
+    assert bfloat16_problem(Device("gpu", engine="torch")) == ""
+
+    def refuses(*arguments, **settings):
+        raise TypeError("BFloat16 is not supported on MPS")
+
+    monkeypatch.setattr(torch, "ones", refuses)
+    assert "not supported on MPS" in bfloat16_problem(Device("gpu", engine="torch"))
+
+
+def test_a_gpu_is_verified_by_a_step_of_training(monkeypatch):
+    from diglot.engine import torch_executor, torch_verify
+
+    with pytest.raises(DeviceError, match=r"gpu|GPU"):
+        torch_verify.verify_gpu(99)
+    # The CPU stands in for a GPU: first a sound one, then one whose convolutions are wrong.
+    monkeypatch.setattr(torch_verify, "gpu_problem", lambda index: "")
+    monkeypatch.setattr(torch_executor, "torch_device", lambda kind, index: torch.device("cpu"))
+    torch_verify.verify_gpu(0)
+    weights = TorchExecutor.weights
+    monkeypatch.setattr(
+        TorchExecutor,
+        "weights",
+        lambda self: {
+            n: w + (n.startswith("seen") and self.device.kind == "gpu")
+            for n, w in weights(self).items()
+        },
+    )
+    with pytest.raises(DeviceError, match="gpu:0 computes wrong numbers"):
+        torch_verify.verify_gpu(0)
+
+
+# ---- settings of the whole process
+
+
+def settings():
+    """Return all that a user may have set, as he can read it."""
+    backends, found = torch.backends, {}
+    kinds = [(backends.cudnn, "enabled"), (backends.cudnn, "benchmark")]
+    kinds += [(backends.cudnn, "deterministic"), (backends.cudnn, "allow_tf32")]
+    kinds += [(backends.cuda.matmul, "allow_tf32")]
+    if hasattr(backends.cudnn, "conv"):
+        places = (backends, backends.cudnn, backends.cudnn.conv, backends.cudnn.rnn)
+        kinds += [(place, "fp32_precision") for place in (*places, backends.cuda.matmul)]
+    for number, (place, name) in enumerate(kinds):
+        try:
+            found[number, name] = getattr(place, name)
+        except RuntimeError:  # the older names, where the newer ones say something else
+            found[number, name] = "not to be read"
+    return found
+
+
+def newer(place, value):
+    if not hasattr(torch.backends.cudnn, "conv"):
+        pytest.skip("this PyTorch has the older names only")
+    place.fp32_precision = value
+
+
+USERS = {
+    "nothing": (lambda: None, lambda: None),
+    "older, matmul": (
+        lambda: torch.set_float32_matmul_precision("high"),
+        lambda: torch.set_float32_matmul_precision("highest"),
+    ),
+    "older, medium": (
+        lambda: torch.set_float32_matmul_precision("medium"),
+        lambda: torch.set_float32_matmul_precision("highest"),
+    ),
+    "older, cuDNN": (
+        lambda: setattr(torch.backends.cudnn, "allow_tf32", False),
+        lambda: setattr(torch.backends.cudnn, "allow_tf32", True),
+    ),
+    "benchmark": (
+        lambda: setattr(torch.backends.cudnn, "benchmark", True),
+        lambda: setattr(torch.backends.cudnn, "benchmark", False),
+    ),
+    "newer, matmul": (
+        lambda: newer(torch.backends.cuda.matmul, "tf32"),
+        lambda: newer(torch.backends.cuda.matmul, "none"),
+    ),
+    "newer, convolutions": (
+        lambda: newer(torch.backends.cudnn.conv, "ieee"),
+        lambda: newer(torch.backends.cudnn.conv, "tf32"),
+    ),
+    "newer, recurrence": (
+        lambda: newer(torch.backends.cudnn.rnn, "ieee"),
+        lambda: newer(torch.backends.cudnn.rnn, "tf32"),
+    ),
+    "newer, all": (
+        lambda: newer(torch.backends, "tf32"),
+        lambda: newer(torch.backends, "none"),
+    ),
+}
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_short_floats_are_off_inside_and_the_users_settings_come_back(user):
+    change, change_back = USERS[user]
+    change()
+    try:
+        before = settings()
+        with settled():
+            inside = settings()
+            with settled():
+                pass
+            assert inside == settings()
+        assert settings() == before
+    finally:
+        change_back()
+    for (number, name), value in inside.items():
+        if name == "allow_tf32":
+            assert value in (False, "not to be read"), inside
+        if name == "fp32_precision" and number > 6:  # of one kind of product each
+            assert value == "ieee", inside
+    assert inside[1, "benchmark"] is False and inside[2, "deterministic"] is True
+
+
+def test_settings_come_back_when_the_last_of_several_threads_is_done():
+    before, all_in = settings(), threading.Barrier(8)
+    torch.backends.cudnn.benchmark = True
+    seen = []
+
+    def computes(number):
+        for turn in range(20):
+            with settled():
+                if not turn:
+                    all_in.wait(60)
+                time.sleep(0.0001 * ((number + turn) % 5))
+                seen.append(torch.backends.cudnn.benchmark)
+
+    try:
+        threads = [threading.Thread(target=computes, args=(i,)) for i in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert seen == [False] * 160
+        assert torch.backends.cudnn.benchmark
+    finally:
+        torch.backends.cudnn.benchmark = False
+    assert settings() == before
+
+
 def test_a_network_without_weights_is_refused():
     graph = network("mlp", classes=2)
     with pytest.raises(InputError, match="no weights"):
@@ -309,6 +587,23 @@ def test_programs_that_look_for_gpus_are_run_once(monkeypatch):
     assert len(asked) == 1
 
 
+@pytest.mark.parametrize(
+    "trace", ["dev/nvidia0", "dev/nvidiactl", "dev/dri/renderD128", "dev/kfd", "dev/dxg", ""]
+)
+def test_gpus_leave_traces(tmp_path, monkeypatch, trace):
+    import diglot.engine
+
+    monkeypatch.setattr(diglot.engine, "find_gpus", list)
+    monkeypatch.setattr(sys, "platform", "linux")
+    (tmp_path / trace).parent.mkdir(parents=True, exist_ok=True)
+    if trace:
+        (tmp_path / trace).touch()
+    (tmp_path / "dev" / "dri").mkdir(parents=True, exist_ok=True)
+    assert may_have_gpu(tmp_path) == bool(trace)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert may_have_gpu(tmp_path)
+
+
 def test_without_pytorch_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setattr(door, "load", door.load.__wrapped__)
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
@@ -324,5 +619,7 @@ def test_what_pytorch_raises_is_told_in_our_words():
         door.errors_translated(1),
     ):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied\nmore")
+    with pytest.raises(DeviceError, match="Expected more"), door.errors_translated(1):
+        raise ValueError("Expected more than 1 value per channel when training")
     with pytest.raises(InputError, match="as it is"), door.errors_translated(1):
         raise InputError("as it is")

@@ -12,10 +12,10 @@ from diglot.captioner.decoder import Decoder
 from diglot.captioner.graphs import context_graph, training_graph
 from diglot.engine.mxnet_executor import _without_chance
 from diglot.graph import InputSpec
-from diglot.networks import network, networks
+from diglot.networks import network, networks, resolve
 from engine_checks import assert_engines_agree, values_of
 from test_captioner_graphs import SMALL, of_encoder
-from test_networks import MORE, TINY
+from test_networks import MORE, TINY, ZOO
 
 pytest.importorskip("torch")
 pytestmark = [
@@ -55,6 +55,37 @@ def test_networks(mx, name, training):
     graph = still(network(name, classes=3, **{**TINY, **MORE}[name]))
     values = values_of(graph, rows=4)
     assert_engines_agree(mx, graph, values, FORWARD, GRADIENTS, training)
+
+
+# Where MXNet has no double precision, and how far gradients then lie apart: a rectifier or a peak
+# number that falls the other way where the last bit does changes them more than rounding itself.
+SINGLE = {
+    "googlenet_bvlc": ({"size": 64, "channels": 3}, 2e-2),
+    "convnext_tiny": (MORE["convnext_tiny"], 1e-4),
+    "vit_s_16": (MORE["vit_s_16"], 1e-4),
+}
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_networks_as_they_are_in_single_precision(mx, name):
+    settings, gradients = SINGLE[name]
+    graph = network(name, classes=3, **settings)
+    graph = replace(graph, nodes=tuple(map(_without_chance, graph.nodes)))
+    assert any(n.op == "LRN" or n.attrs.get("act_type") == "gelu" for n in graph.nodes)
+    # Both begin with the same numbers, which have 24 bits.
+    values = {n: v.astype(np.float32).astype(float) for n, v in values_of(graph, 4, 1).items()}
+    assert_engines_agree(mx, graph, values, 1e-5, gradients, dtype="float32")
+
+
+# Smaller where the network lets it be: what it computes is the same.
+SIDES = {**ZOO, "alexnet": 67, "squeezenet1.0": 224}
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_mxnets_own_model_zoo(mx, name):
+    block = mx.gluon.model_zoo.vision.get_model(name, classes=1000)
+    graph = still(resolve(block, InputSpec(SIDES[name], SIDES[name], 3), 7))
+    assert_engines_agree(mx, graph, values_of(graph, rows=1), FORWARD, GRADIENTS)
 
 
 @pytest.mark.parametrize("attention", [True, False])

@@ -13,7 +13,13 @@ from diglot.errors import InputError
 from diglot.graph import InputSpec, Node
 from diglot.operators import OPERATORS
 from diglot.own_operators import register_operator
-from engine_checks import assert_engines_agree, largest_difference, on_torch, values_of
+from engine_checks import (
+    assert_engines_agree,
+    largest_difference,
+    on_mxnet,
+    on_torch,
+    values_of,
+)
 from test_operators import CASES, IMAGE, RESHAPES, one_layer, recurrent
 
 pytest.importorskip("torch")
@@ -162,6 +168,35 @@ def test_equal_numbers_share_gradients_as_in_mxnet(mx):
     for op in ("abs", "relu", "sign"):
         graph = one_layer(op, [(3,)], {})
         assert_engines_agree(mx, graph, {"input0": np.array([[-1.0, 0, 2]])})
+
+
+@pytest.mark.parametrize("op", ["max", "min"])
+@pytest.mark.parametrize("axis", [1, None])
+def test_numbers_without_bounds_are_the_largest_and_smallest(mx, op, axis):
+    for bound in (np.inf, -np.inf):
+        values = {"input0": np.array([[1.0, bound, bound], [2, 3, 3]])}
+        graph = one_layer(op, [(3,)], {} if axis is None else {"axis": axis})
+        wanted, by, _ = on_mxnet(mx, graph, values)
+        found, mine, _ = on_torch(graph, values)
+        np.testing.assert_array_equal(found[0], wanted[0])
+        np.testing.assert_array_equal(mine["input0"], by["input0"])
+
+
+@pytest.mark.parametrize("power", [1, 2, 3])
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_pooling_by_powers_keeps_the_sign_of_odd_ones(mx, power, everywhere):
+    attrs = {"kernel": (2, 3), "stride": (2, 2), "pool_type": "lp", "p_value": power}
+    agree(mx, "Pooling", [(3, 6, 7)], {**attrs, "global_pool": everywhere})
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("op", ["BatchNorm", "InstanceNorm", "GroupNorm"])
+def test_norms_of_a_single_number(mx, op, rows):
+    attrs = {"num_groups": 3} if op == "GroupNorm" else {"fix_gamma": False}
+    graph = one_layer(op, [(3, 1, 1)], attrs if op != "InstanceNorm" else {})
+    settings = {"dtype": "float32", "forward": 2e-6, "gradients": 2e-5}
+    settings = settings if op == "InstanceNorm" else {}  # MXNet has no double precision of it
+    assert_engines_agree(mx, graph, values_of(graph, rows=rows), **settings)
 
 
 @pytest.mark.parametrize("convention", ["valid", "full"])

@@ -33,3 +33,109 @@ test_that("an engine that is none is refused by name", {
   skip_if_no_diglot()
   expect_error(on_engine("caffe"), "engine must be one of .*'caffe'", class = "diglot_error_input")
 })
+
+test_that("what one engine has learned, the other goes on with", {
+  skip_if_no_torch()
+  frame <- planted_tibble()
+  for (engines in list(c("mxnet", "torch"), c("torch", "mxnet"))) {
+    fit <- on_engine(engines[1L])
+    file <- withr::local_tempfile(fileext = ".safetensors")
+    save_model(fit, file)
+    other <- load_model(file, engine = engines[2L])
+    expect_equal(
+      predict(other, frame, type = "prob"), predict(fit, frame, type = "prob"),
+      tolerance = 1e-4
+    )
+    # also where the live model is gone and revived from the fit's bytes
+    other$cache$model <- NULL
+    tuned <- fine_tune(other, label ~ image, frame, epochs = 1, seed = 1, engine = engines[2L])
+    expect_identical(tuned$engine, engines[2L])
+  }
+  expect_error(load_model(file, engine = "caffe"), "engine must be", class = "diglot_error_input")
+})
+
+test_that("a fit that one engine began is resumed on the other", {
+  skip_if_no_torch()
+  whole <- on_engine("mxnet")
+  folder <- withr::local_tempdir()
+  cut <- tryCatch(
+    on_engine("mxnet",
+      checkpoint = folder, callbacks = function(row) if (row$epoch == 2) stop("power cut")
+    ),
+    diglot_error_callback = identity
+  )
+  expect_s3_class(cut, "diglot_error_callback")
+  resumed <- on_engine("torch", resume = folder)
+  expect_identical(resumed$engine, "torch")
+  expect_identical(nrow(tidy(resumed)), 3L)
+  frame <- planted_tibble(10L)
+  expect_equal(
+    predict(resumed, frame, type = "prob"), predict(whole, frame, type = "prob"),
+    tolerance = 1e-4
+  )
+})
+
+test_that("numbers and captions are learned by PyTorch", {
+  skip_if_no_torch()
+  numbers <- image_regressor(
+    size ~ image, measured(),
+    network = "mlp", epochs = 1, batch_size = 8, seed = 1, engine = "torch"
+  )
+  expect_identical(numbers$engine, "torch")
+  expect_true(all(is.finite(predict(numbers, measured())$.pred)))
+  data <- shapes(16, seed = 1, size = 32)
+  captioner <- image_captioner(
+    captions ~ image, data,
+    hidden = 16, embedding = 8, epochs = 1, batch_size = 8, seed = 1, engine = "torch"
+  )
+  expect_identical(captioner$engine, "torch")
+  expect_type(predict(captioner, data[1:2, ])$.pred_caption, "character")
+})
+
+test_that("without MXNet everything runs on PyTorch", {
+  skip_if_no_torch()
+  skip_on_cran()
+  skip_if_not_installed("callr")
+  folder <- withr::local_tempdir()
+  # Python runs this file at its start, and finds no MXNet any more
+  writeLines(c(
+    "import sys",
+    "class Hides:",
+    "    def find_spec(self, name, path=None, target=None):",
+    "        if name.partition('.')[0] == 'mxnet':",
+    "            raise ModuleNotFoundError(\"No module named 'mxnet'\", name='mxnet')",
+    "sys.meta_path.insert(0, Hides())"
+  ), file.path(folder, "sitecustomize.py"))
+  told <- callr::r(
+    function(frame) {
+      library(diglot)
+      fit <- image_classifier(
+        label ~ image, frame,
+        network = "mlp", epochs = 1, batch_size = 8, seed = 1
+      )
+      list(
+        engine = fit$engine, rows = nrow(predict(fit, frame)), devices = devices()$engine[1L],
+        setup = check_setup()
+      )
+    },
+    list(frame = planted_tibble()),
+    libpath = c(dirname(system.file(package = "diglot")), .libPaths()),
+    env = c(callr::rcmd_safe_env(),
+      PYTHONPATH = folder, RETICULATE_PYTHON = reticulate::py_config()$python
+    )
+  )
+  expect_identical(told$engine, "torch")
+  expect_identical(told$rows, 40L)
+  expect_match(told$devices, "^torch ")
+  expect_false(told$setup$ok[told$setup$requirement == "MXNet"])
+})
+
+test_that("a GPU of PyTorch's trains", {
+  skip_if_no_torch()
+  gpus <- devices()
+  skip_if_not(any(gpus$kind == "gpu" & grepl("torch", gpus$engine)), "PyTorch sees no GPU")
+  fit <- on_engine("torch", device = "gpu")
+  expect_identical(fit$device, "gpu:0")
+  again <- on_engine("torch", device = "gpu")
+  expect_identical(fingerprint(again), fingerprint(fit))
+})

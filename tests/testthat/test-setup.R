@@ -73,16 +73,33 @@ test_that("install_diglot(gpu = TRUE) says what it would do, and does nothing wh
   expect_lt(regexpr("pip uninstall", said), regexpr("pip install mxnet-cu117", said))
 })
 
-test_that("install_diglot(gpu = TRUE) says why not before anything is installed", {
+test_that("install_diglot(gpu = TRUE) brings PyTorch for GPUs that MXNet has no code for", {
   python <- diglot:::python_to_build_from()
   skip_if(is.null(python), "no Python on the path")
   skip_on_os(c("windows", "mac"))
   withr::local_envvar(CUDA_VISIBLE_DEVICES = NA)
   withr::local_path(fake_gpus("0, NVIDIA H100, 81559 MiB, 9.0"))
   target <- file.path(withr::local_tempdir(), "env")
+  said <- paste(
+    capture_messages(install_diglot(target, python = python, gpu = TRUE, dry_run = TRUE)),
+    collapse = "\n"
+  )
+  expect_false(file.exists(target))
+  expect_match(said, "env/bin/python -m pip install 'torch>=2.0' 'numpy>=1.23,<2'", fixed = TRUE)
+  expect_match(said, "capability 9.0: served by .* and by PyTorch")
+  expect_match(said, "driver 590", fixed = TRUE)
+})
+
+test_that("install_diglot(gpu = TRUE) says why not before anything is installed", {
+  python <- diglot:::python_to_build_from()
+  skip_if(is.null(python), "no Python on the path")
+  skip_on_os(c("windows", "mac"))
+  withr::local_envvar(CUDA_VISIBLE_DEVICES = NA)
+  withr::local_path(fake_gpus("0, NVIDIA K80, 11441 MiB, 3.7"))
+  target <- file.path(withr::local_tempdir(), "env")
   expect_error(
     install_diglot(target, python = python, gpu = TRUE),
-    "capability 9.0.*driver 590",
+    "capability 3.7.*5.0 or more",
     class = "diglot_error_device"
   )
   expect_false(file.exists(target))

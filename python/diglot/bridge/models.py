@@ -26,16 +26,16 @@ def describe(model: Any) -> dict[str, Any]:
 
 
 @answered
-def load(path: str) -> dict[str, Any]:
+def load(path: str, engine: str = "auto") -> dict[str, Any]:
     """Load a model file."""
-    model = diglot.load(path)
+    model = diglot.load(path, engine)
     return {"model": model, "description": _description(model)}
 
 
 @answered
-def revive(data: bytes) -> Any:
+def revive(data: bytes, engine: str = "auto") -> Any:
     """Return the live model of a file's bytes."""
-    return diglot.loads(bytes(data))
+    return diglot.loads(bytes(data), engine)
 
 
 @answered

@@ -26,8 +26,10 @@ __all__ = [
     "Device",
     "Executor",
     "Optimiser",
+    "bfloat16_problem",
     "check_engine",
     "devices",
+    "give_back_memory",
     "int8_scorer",
     "integer_device",
     "may_have_gpu",
@@ -56,8 +58,8 @@ class Device:
     engine : {"mxnet", "torch"}
         What computes on it.
     mixed : bool
-        Whether products of matrices and convolutions are computed with bfloat16, the rest, and
-        what is kept, with float32.
+        Whether products of matrices and convolutions are computed with bfloat16, what is summed up
+        or steep (losses, softmax, norms and their statistics), and what is kept, with float32.
     """
 
     kind: str
@@ -362,9 +364,33 @@ def _once(ask: Callable[[], bool]) -> bool:
     return ask()
 
 
-def may_have_gpu() -> bool:
-    """Whether it is worth the time to ask PyTorch: NVIDIA's, AMD's and Apple's leave traces."""
-    return bool(find_gpus()) or Path("/dev/kfd").exists() or sys.platform == "darwin"
+# What drivers leave, whose programs may be missing: NVIDIA's, the same under WSL, AMD's, and any
+# that draws or computes, Intel's among them.
+_TRACES = ("dev/nvidia0", "dev/nvidiactl", "dev/dxg", "dev/kfd", "dev/dri/renderD*")
+
+
+def may_have_gpu(root: Path = Path("/")) -> bool:
+    """Whether it is worth the time to ask PyTorch: GPUs leave traces, and Macs have one."""
+    if sys.platform == "darwin" or find_gpus():
+        return True
+    return any(True for trace in _TRACES for _ in root.glob(trace))
+
+
+def give_back_memory(device: Device) -> None:
+    """Return what PyTorch keeps of a GPU's memory for later to whoever else wants it."""
+    if device.engine == "torch" and device.kind == "gpu":
+        from diglot.engine import torch
+
+        torch.give_back_memory()
+
+
+def bfloat16_problem(device: Device) -> str:
+    """Return why a device of PyTorch's cannot compute with bfloat16; "" if it can."""
+    from diglot.engine import torch
+
+    each = (device, *device.beside) if device.kind == "gpu" else ()
+    problems = (torch.bfloat16_problem(one.index) for one in each)
+    return next((problem for problem in problems if problem), "")
 
 
 def open_executor(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
 from typing import Any
 
-from diglot.errors import DeviceError, MissingPackageError, OutOfMemoryError
+from diglot.errors import DeviceError, DiglotError, MissingPackageError, OutOfMemoryError
 
 HOW_TO_INSTALL = "pip install 'torch>=2.0'"
 _OLDEST = (2, 0)
@@ -31,6 +32,8 @@ def load() -> ModuleType:
     MissingPackageError
         If it is not installed, too old, or cannot be loaded.
     """
+    # cuBLAS reads it when it starts: with a workspace of one size its sums have one order.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:
         module = importlib.import_module("torch")
     except (ImportError, OSError) as error:
@@ -85,6 +88,39 @@ def gpu_problem(index: int) -> str:
         f"PyTorch {version()} has no code for its compute capability {told} "
         f"(it has: {', '.join(code)}): install another build, see https://pytorch.org"
     )
+
+
+def bfloat16_problem(index: int) -> str:
+    """Return why GPU ``index`` cannot compute with bfloat16; "" if it can.
+
+    NVIDIA's older GPUs imitate it, slower than they compute with float32.
+    """
+    torch, kind = load(), gpu_kind()
+    if kind == "cuda" and not torch.version.hip:
+        capability = torch.cuda.get_device_capability(index)
+        if capability >= (8, 0):
+            return ""
+        told = "{}.{}".format(*capability)
+        return f"bfloat16 needs a GPU of compute capability 8.0 or more, and gpu:{index} has {told}"
+    try:
+        one = torch.ones((1, 1), dtype=torch.bfloat16, device=torch_device("gpu", index))
+        with torch.autocast(one.device.type, torch.bfloat16):
+            works = float(one @ one) == 1
+    except (RuntimeError, TypeError) as error:
+        return f"PyTorch cannot compute with bfloat16 on gpu:{index}: {error}"
+    return "" if works else f"bfloat16 gives wrong numbers on gpu:{index}"
+
+
+def give_back_memory() -> None:
+    """Return GPU memory that nothing uses any more, which PyTorch would keep for itself."""
+    torch, kind = load(), gpu_kind()
+    if kind:
+        getattr(torch, kind).empty_cache()
+
+
+def threads() -> int:
+    """Return with how many threads PyTorch computes on the CPU."""
+    return int(load().get_num_threads())
 
 
 def serves(code: list[str], capability: tuple[int, int]) -> bool:
@@ -152,8 +188,8 @@ def errors_translated(batch: int) -> Iterator[None]:
     torch = load()
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
-        if isinstance(error, DeviceError):  # is a RuntimeError, and told already
+    except (RuntimeError, ValueError, MemoryError) as error:
+        if isinstance(error, DiglotError):  # told already
             raise
         text = str(error)
         without_memory = (MemoryError, torch.cuda.OutOfMemoryError)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from diglot.engine.torch import errors_translated, load, torch_device
 from diglot.engine.torch_mode import Mode, Tensor
 from diglot.engine.torch_optimisers import Updater
 from diglot.engine.torch_program import Program
+from diglot.engine.torch_settled import settled
 from diglot.errors import InputError
 from diglot.graph import Graph
 
@@ -40,7 +41,7 @@ class TorchExecutor:
             raise InputError(f"network {graph.name!r} has no weights yet: train or load it first")
         self.device, self._graph = device, graph
         self._at, self._dtype = torch_device(device.kind, device.index), getattr(torch, dtype)
-        self._mode = Mode(training=False, generator=torch.Generator(device=self._at))
+        self._mode = Mode(False, torch.Generator(device=self._at), mixed=device.mixed)
         self._decides = any(node.subgraphs for node in graph.nodes)
         self._score = Program(graph, self._mode)
         self._arrays: dict[str, Tensor] = {}
@@ -58,11 +59,14 @@ class TorchExecutor:
 
     def _array(self, name: str, values: np.ndarray) -> Tensor:
         """Return an input on the device, images as (n, channel, height, width)."""
-        values = np.asarray(values)
-        if not values.flags.writeable:
-            values = values.copy()  # PyTorch warns of arrays that it might write to
-        array = torch.from_numpy(values).to(self._at, self._dtype)
+        array = self._sent(torch.from_numpy(_plain(values)).to(self._dtype))
         return self._laid(array.permute(0, 3, 1, 2)) if _is_image(name, array) else array
+
+    def _sent(self, array: Tensor) -> Tensor:
+        """Return an array on the device; CUDA takes it while the CPU goes on."""
+        if self._at.type == "cuda":
+            return array.pin_memory().to(self._at, non_blocking=True)
+        return array.to(self._at)
 
     def _laid(self, array: Tensor) -> Tensor:
         """Return images or filters as the device is quickest with them in memory.
@@ -91,7 +95,7 @@ class TorchExecutor:
         """Set all weights and statistics."""
         with errors_translated(1), torch.no_grad():
             for name, array in self._arrays.items():
-                array.copy_(torch.from_numpy(np.array(weights[name])))
+                array.copy_(torch.from_numpy(_plain(weights[name])))
 
     # ---- training
 
@@ -127,28 +131,32 @@ class TorchExecutor:
         """
         learned = self._updater.weights
         self._mode.generator.manual_seed(seed)
-        with self._in_training(), _settled():
+        with self._in_training(), settled():
             with self._numbers():
                 outputs = self._training_outputs(inputs)
             found = (
                 torch.autograd.grad(
-                    outputs[0].sum() / batch, list(learned.values()), allow_unused=True
+                    self._summed(outputs[0]) / batch, list(learned.values()), allow_unused=True
                 )
-                if learned
-                else ()
+                if learned and outputs[0].requires_grad
+                else (None,) * len(learned)
             )
         for total, output in zip(self._totals, outputs, strict=True):
-            total += output.detach().sum()
+            total += self._summed(output.detach())
         return {
             name: torch.zeros_like(weight) if gradient is None else gradient
             for (name, weight), gradient in zip(learned.items(), found, strict=True)
         }
 
+    def _summed(self, output: Tensor) -> Tensor:
+        """Return the sum of an output, which may be of bfloat16: its sum would be, too."""
+        return output.sum(dtype=self._dtype)
+
     @contextmanager
     def _numbers(self) -> Iterator[None]:
         """Compute with the numbers that the device is to."""
-        mixing = torch.autocast(self._at.type, torch.bfloat16, enabled=self.device.mixed)
-        with _settled(), mixing:
+        mixed = self.device.mixed  # else nothing is asked: not every device knows the word
+        with settled(), torch.autocast(self._at.type, torch.bfloat16) if mixed else nullcontext():
             yield
 
     @contextmanager
@@ -170,7 +178,7 @@ class TorchExecutor:
             torch.no_grad(),
             self._numbers(),
         ):
-            return np.array([float(o.sum()) for o in self._training_outputs(inputs)])
+            return np.array([float(self._summed(o)) for o in self._training_outputs(inputs)])
 
     def totals(self) -> np.ndarray:
         """Return the sums of the training graph's outputs; waits for the device."""
@@ -205,18 +213,19 @@ class TorchExecutor:
         with errors_translated(rows), torch.inference_mode(), self._numbers():
             given = {name: self._padded(name, values) for name, values in inputs.items()}
             found = self._score({**self._arrays, **self._kept, **given})
-            return [output[:rows].to(self._dtype).cpu().numpy() for output in found[:count]]
+            # Copies: an output may be an input as it came, which is the caller's.
+            return [np.array(o[:rows].to(self._dtype).cpu()) for o in found[:count]]
 
     def gradients(
         self, inputs: Mapping[str, np.ndarray], wrt: str, weigh: Weigh
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the first output, and the gradient of its weighted sum by the input ``wrt``."""
         rows = len(inputs[wrt])
-        with errors_translated(rows), _settled():
+        with errors_translated(rows), settled():
             given = {name: self._padded(name, values) for name, values in inputs.items()}
             given[wrt].requires_grad_()
             first = self._score({**self._arrays, **self._kept, **given})[0]
-            values = first.detach().cpu().numpy()
+            values = np.array(first.detach().cpu())
             weights = np.zeros_like(values)
             weights[:rows] = weigh(values[:rows])
             by = torch.from_numpy(weights).to(self._at)
@@ -237,10 +246,13 @@ def _is_image(name: str, array: Tensor) -> bool:
     return name == "data" and array.dim() == 4
 
 
-@contextmanager
-def _settled() -> Iterator[None]:
-    """Let cuDNN compute the same bytes each time, with all bits of a float."""
-    with torch.backends.cudnn.flags(
-        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-    ):
-        yield
+def _plain(values: np.ndarray) -> np.ndarray:
+    """Return an array that PyTorch takes: floats of this machine, in rows that go forwards.
+
+    And that may be written to, else it warns that it might.
+    """
+    values = np.asarray(values)
+    if values.dtype not in (np.float32, np.float64) or not values.dtype.isnative:
+        values = values.astype(np.float64 if values.dtype.itemsize == 8 else np.float32)
+    values = np.ascontiguousarray(values)
+    return values if values.flags.writeable else values.copy()

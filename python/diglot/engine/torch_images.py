@@ -57,7 +57,7 @@ def _deconvolution(attrs: Attrs, mode: Mode) -> Function:
 
 def _pooling(attrs: Attrs, mode: Mode) -> Function:
     kind = attrs.choice("pool_type", "max", "max", "avg", "sum", "lp")
-    power = attrs.get("p_value", 2)
+    power = attrs.whole("p_value", 2)
     if attrs.flag("global_pool"):
         return _global_pooling(kind, power)
     rank = _rank(attrs)
@@ -72,10 +72,17 @@ def _pooling(attrs: Attrs, mode: Mode) -> Function:
         return windows.averages if inside is None or inside else windows.averages_of_image
     if kind == "sum":
         return windows.sums
-    return lambda x: windows.sums(torch.abs(x) ** power) ** (1 / power)
+    return lambda x: _root(windows.sums(x**power), power)
 
 
-def _global_pooling(kind: str, power: float) -> Function:
+def _root(x: Tensor, power: int) -> Tensor:
+    """Return the root of a sum of powers, whose sign an odd power keeps, as MXNet does."""
+    if power == 1:
+        return x
+    return torch.sqrt(x) if power == 2 else torch.sign(x) * torch.abs(x) ** (1 / power)
+
+
+def _global_pooling(kind: str, power: int) -> Function:
     def over(x: Tensor) -> tuple[int, ...]:
         return tuple(range(2, x.dim()))
 
@@ -84,7 +91,7 @@ def _global_pooling(kind: str, power: float) -> Function:
         "max": lambda x: _MAXIMA[x.dim() - 3](x, tuple(x.shape[2:])),
         "avg": lambda x: x.mean(over(x), keepdim=True),
         "sum": lambda x: x.sum(over(x), keepdim=True),
-        "lp": lambda x: (torch.abs(x) ** power).sum(over(x), keepdim=True) ** (1 / power),
+        "lp": lambda x: _root((x**power).sum(over(x), keepdim=True), power),
     }[kind]
 
 

@@ -60,11 +60,16 @@ def _batch_norm(attrs: Attrs, mode: Mode) -> Function:
     def batch_norm(x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, var: Tensor) -> Tensor:
         gamma = None if fixed else gamma
         y = x if axis == 1 else x.movedim(axis, 1)
-        if mode.training and not frozen:
+        count = y.numel() // y.shape[1]
+        if mode.training and not frozen and count == 1:
+            with torch.no_grad():
+                mean.lerp_(y.flatten().to(mean.dtype), 1 - old)
+                var.mul_(old)
+            y = _of_one_number(y, gamma, beta)
+        elif mode.training and not frozen:
             # Into arrays of their own: PyTorch's running variance is the unbiased one.
             seen_mean, seen_var = torch.zeros_like(mean), torch.zeros_like(var)
             y = F.batch_norm(y, seen_mean, seen_var, gamma, beta, True, 1.0, eps)
-            count = y.numel() // y.shape[1]
             with torch.no_grad():
                 mean.mul_(old).add_(seen_mean, alpha=1 - old)
                 var.mul_(old).add_(seen_var, alpha=(1 - old) * (count - 1) / count)
@@ -73,6 +78,14 @@ def _batch_norm(attrs: Attrs, mode: Mode) -> Function:
         return y if axis == 1 else y.movedim(1, axis)
 
     return batch_norm
+
+
+def _of_one_number(x: Tensor, gamma: Tensor | None, beta: Tensor) -> Tensor:
+    """Return what a norm over a single number gives, which PyTorch refuses and MXNet computes."""
+    over = (1, -1, *(1,) * (x.dim() - 2))
+    none = x - x  # what a mean of one leaves; NaN stays
+    scaled = none if gamma is None else none * gamma.reshape(over)
+    return (scaled + beta.reshape(over)).to(x.dtype)
 
 
 def _layer_norm(attrs: Attrs, mode: Mode) -> Function:
@@ -87,7 +100,13 @@ def _layer_norm(attrs: Attrs, mode: Mode) -> Function:
 
 def _instance_norm(attrs: Attrs, mode: Mode) -> Function:
     eps = c_float(attrs.get("eps", 1e-3))
-    return lambda x, gamma, beta: F.instance_norm(x, weight=gamma, bias=beta, eps=eps)
+
+    def instance_norm(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+        if math.prod(x.shape[2:]) == 1:
+            return _of_one_number(x, gamma, beta)
+        return F.instance_norm(x, weight=gamma, bias=beta, eps=eps)
+
+    return instance_norm
 
 
 def _group_norm(attrs: Attrs, mode: Mode) -> Function:
@@ -96,6 +115,8 @@ def _group_norm(attrs: Attrs, mode: Mode) -> Function:
     def group_norm(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
         each = x.shape[1] // groups  # one scale a group, not one a channel
         scale, shift = gamma.repeat_interleave(each), beta.repeat_interleave(each)
+        if each * math.prod(x.shape[2:]) == 1:
+            return _of_one_number(x, scale, shift)
         return F.group_norm(x, groups, scale, shift, eps)
 
     return group_norm

@@ -24,10 +24,13 @@ class Mode:
     training : bool
     generator : torch.Generator
         That draws what is dropped: seeded at each step, and nobody else's.
+    mixed : bool
+        Whether some layers answer with bfloat16.
     """
 
     training: bool
     generator: Any
+    mixed: bool = False
 
 
 Maker = Callable[[Attrs, Mode], Function]  # reads a layer's attributes once, not at every step

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from diglot.engine import torch_elementwise, torch_images, torch_layers, torch_shapes
-from diglot.engine.torch_mode import Function, Maker, Mode
+from diglot.engine.torch import load
+from diglot.engine.torch_mode import Function, Maker, Mode, Tensor
 from diglot.errors import DiglotError, InputError
 from diglot.graph import Node
 from diglot.operators import Attrs
+
+torch = load()
 
 OPERATORS: dict[str, Maker] = {
     **torch_elementwise.MAKERS,
     **torch_images.MAKERS,
     **torch_layers.MAKERS,
     **torch_shapes.MAKERS,
+}
+
+
+# What is computed with all bits of a float, also where what comes in has fewer: sums of many
+# numbers, what is steep, and losses. Others take what comes.
+_WHOLE = {
+    *("softmax", "softmin", "log_softmax", "SoftmaxActivation", "make_loss", "MakeLoss"),
+    *("LayerNorm", "InstanceNorm", "GroupNorm", "L2Normalization", "LRN", "norm"),
+    *("sum", "mean", "prod", "nansum", "nanprod", "sum_axis"),
+    *("exp", "expm1", "log", "log2", "log10", "log1p", "rsqrt", "smooth_l1", "pick"),
 }
 
 
@@ -31,6 +46,14 @@ def made(node: Node, mode: Mode) -> Function:
             'not know; use engine="mxnet"'
         )
     try:
-        return maker(Attrs(node.attrs), mode)
+        function = maker(Attrs(node.attrs), mode)
+        return _with_whole_floats(function) if mode.mixed and node.op in _WHOLE else function
     except DiglotError as error:
         raise InputError(f"layer {node.name!r} ({node.op}): {error}") from error
+
+
+def _with_whole_floats(function: Function) -> Function:
+    def compute(*inputs: Tensor) -> Any:
+        return function(*(x.float() if x.dtype == torch.bfloat16 else x for x in inputs))
+
+    return compute

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 from diglot.engine.torch import load
 from diglot.engine.torch_mode import Function, Maker, Mode, Tensor, plain
@@ -187,18 +188,23 @@ def _pad(attrs: Attrs, mode: Mode) -> Function:
 # ---- sums along axes
 
 
+class _Extreme(torch.autograd.Function):
+    """The largest or smallest number; each that is it has the whole gradient."""
+
+    @staticmethod
+    def forward(ctx, x, function, axes):
+        found = function(x, axes, True)
+        ctx.save_for_backward(x, found)
+        return found
+
+    @staticmethod
+    def backward(ctx, gradient):
+        x, found = ctx.saved_tensors
+        return torch.where(x == found, gradient, torch.zeros_like(gradient)), None, None
+
+
 def _extreme(function: Function) -> Function:
-    """Return the largest or smallest number; each that is it has the whole gradient."""
-
-    def extreme(x: Tensor, axes: list[int]) -> Tensor:
-        known = x.detach()
-        found = function(known, axes, True)
-        if not x.requires_grad:
-            return found
-        passed = torch.where(known == found, x - known, torch.zeros_like(x))
-        return passed.sum(axes, keepdim=True) + found
-
-    return extreme
+    return lambda x, axes: _Extreme.apply(x, function, axes)
 
 
 def _product(x: Tensor, axes: list[int]) -> Tensor:
@@ -257,9 +263,14 @@ def _place(op: str, function: Function) -> Maker:
 
     def make(attrs: Attrs, mode: Mode) -> Function:
         shape, axis = _shape_rule(op, attrs), attrs.get("axis")
-        return lambda x: function(x, axis).to(x.dtype).reshape(shape(tuple(x.shape)))
+        return lambda x: function(x, axis).to(_counting(x.dtype)).reshape(shape(tuple(x.shape)))
 
     return make
+
+
+def _counting(dtype: Any) -> Any:
+    """Return a type of floats that can count: bfloat16 has no 257."""
+    return torch.float32 if dtype in (torch.bfloat16, torch.float16) else dtype
 
 
 # ---- choices

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from diglot import storage
 from diglot.augment import augment
-from diglot.engine import Device, pick_device
+from diglot.engine import Device, bfloat16_problem, give_back_memory, pick_device
 from diglot.errors import DeviceError, InputError
 from diglot.estimators.filed import Filed
 from diglot.estimators.phases import Fitted
@@ -192,6 +192,7 @@ class NetworkEstimator(Filed, BaseEstimator):
         self.seed_ = seed
         self.device_, self.engine_ = str(device), device.engine
         self._runtime = Runtime()
+        give_back_memory(device)  # what trained is gone by now
 
     def _prepared(self, images: ImageSet, graph: Graph, *, cache: bool = True) -> PreparedImages:
         """Return images as the network takes them; without ``cache`` for looking at them once."""
@@ -218,8 +219,9 @@ class NetworkEstimator(Filed, BaseEstimator):
     def _device(self) -> Device:
         """Return what answers."""
         device = self._picked_device()
-        # A file may say so and be opened where there is MXNet only: it answers in float32.
-        return device.mixing() if self._is_mixed() and device.engine == "torch" else device
+        # A file may say so and be opened where nothing can: it answers in float32.
+        mixes = self._is_mixed() and device.engine == "torch" and not bfloat16_problem(device)
+        return device.mixing() if mixes else device
 
     def _is_mixed(self) -> bool:
         return getattr(self, "precision", None) == "mixed"

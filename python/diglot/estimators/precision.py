@@ -15,12 +15,13 @@ from diglot.batching import Sparing
 from diglot.engine import (
     Device,
     Scorer,
+    bfloat16_problem,
     int8_scorer,
     integer_device,
     measure_ranges,
     open_executor,
 )
-from diglot.errors import InputError, ModelFileError
+from diglot.errors import DeviceError, InputError, ModelFileError
 from diglot.graph import Graph
 from diglot.images import PreparedImages, batches
 
@@ -104,6 +105,8 @@ def with_precision(device: Device, precision: str) -> Device:
     ------
     InputError
         If the engine does not have them, before anything is computed.
+    DeviceError
+        If the GPU does not.
     """
     if precision == "int8" and device.engine == "torch" and device.kind == "cpu":
         raise InputError(
@@ -114,6 +117,8 @@ def with_precision(device: Device, precision: str) -> Device:
         return device
     if device.engine != "torch":
         raise InputError('precision="mixed" is PyTorch\'s: use engine="torch" with it')
+    if problem := bfloat16_problem(device):
+        raise DeviceError(f'precision="mixed" was asked for, but {problem}; use "auto"')
     return device.mixing()
 
 
