@@ -66,8 +66,7 @@ class Network(Graph):
             )
         executor, step = self._executor(engine), score_batch(self)
         parts = [
-            executor.forward({"data": images[i : i + step]})
-            for i in range(0, len(images), step)
+            executor.forward({"data": images[i : i + step]}) for i in range(0, len(images), step)
         ]
         return np.concatenate(parts) if parts else np.empty((0, *self.output_shape), np.float32)
 

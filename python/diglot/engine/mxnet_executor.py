@@ -18,6 +18,7 @@ from diglot.engine.mxnet_operators import has_own, make_known
 from diglot.engine.mxnet_optimisers import Updater
 from diglot.engine.mxnet_versions import fuse, make_parameters, read_graph, same_arrays, shared
 from diglot.engine.shortcuts import pooled_first
+from diglot.engine.vectors import whole_vectors
 from diglot.errors import InputError
 from diglot.graph import Graph, Node, Parameter
 from diglot.operators import Attrs
@@ -104,10 +105,12 @@ class MXNetExecutor:
                 parameter.initialize(self._mx.init.Zero(), self._context)
         return made
 
-    def _block(self, graph: Graph, *, fused: bool = False) -> tuple[list[str], Any]:
+    def _block(
+        self, graph: Graph, *, fused: bool = False, vectors: bool = False
+    ) -> tuple[list[str], Any]:
         if has_own(graph):
             make_known()
-        symbol = read_graph(self._mx, graph)
+        symbol = read_graph(self._mx, graph, whole_vectors if vectors else None)
         if fused:
             # Convolutions take normalisation, activation and sums along: up to three times as
             # fast, but for weights that stay, as what was made of them is kept.
@@ -178,7 +181,8 @@ class MXNetExecutor:
         # A block plans its memory for one shape; sequences come in several lengths.
         lengths = tuple(array.shape[1:] for array in arrays)
         if lengths not in self._train:
-            self._train[lengths] = self._block(self._training)[1]
+            on_cpu = self.device.kind == "cpu"
+            self._train[lengths] = self._block(self._training, vectors=on_cpu)[1]
         outputs = self._train[lengths](*arrays)
         return outputs if isinstance(outputs, Sequence) else [outputs]
 

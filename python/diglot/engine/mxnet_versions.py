@@ -7,7 +7,7 @@ weight updates, and quantisation's inner functions.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import ModuleType
@@ -157,8 +157,8 @@ def same_arrays(mx: ModuleType) -> Iterator[None]:
         yield
 
 
-def read_graph(mx: ModuleType, graph: Graph) -> Any:
-    """Return a graph as MXNet's symbol."""
+def read_graph(mx: ModuleType, graph: Graph, turned: Callable[[Graph], Graph] | None = None) -> Any:
+    """Return a graph as MXNet's symbol; ``turned`` changes it, when all else is in order."""
     known = line(mx)
     for node in graph.nodes:
         if node.op in known.changed:
@@ -173,6 +173,8 @@ def read_graph(mx: ModuleType, graph: Graph) -> Any:
     graph = replace(graph, nodes=tuple(spelt))
     if not known.broadcasts:
         graph = without_broadcasting(graph)
+    if turned is not None:
+        graph = turned(graph)
     text = graph.to_json()
     if known.format is not None:
         body = json.loads(text)
