@@ -57,24 +57,36 @@ def test_networks(mx, name, training):
     assert_engines_agree(mx, graph, values, FORWARD, GRADIENTS, training)
 
 
-# Where MXNet has no double precision, and how far gradients then lie apart: a rectifier or a peak
-# number that falls the other way where the last bit does changes them more than rounding itself.
+# What MXNet computes in single precision only, in the networks that have it.
 SINGLE = {
-    "googlenet_bvlc": ({"size": 64, "channels": 3}, 2e-2),
-    "convnext_tiny": (MORE["convnext_tiny"], 1e-4),
-    "vit_s_16": (MORE["vit_s_16"], 1e-4),
+    "googlenet_bvlc": {"size": 64, "channels": 3},
+    "convnext_tiny": MORE["convnext_tiny"],
+    "vit_s_16": MORE["vit_s_16"],
 }
 
 
+def smooth(node):
+    """Return the node without a rectifier or peak, which the last bit can turn the other way.
+
+    How far gradients then lie apart says nothing of either engine; those operators are compared
+    in double precision above.
+    """
+    if node.attrs.get("act_type") == "relu":
+        return replace(node, attrs={**node.attrs, "act_type": "tanh"})
+    if node.op == "Pooling" and node.attrs.get("pool_type", "max") == "max":
+        return replace(node, attrs={**node.attrs, "pool_type": "avg"})
+    return node
+
+
 @pytest.mark.parametrize("name", SINGLE)
-def test_networks_as_they_are_in_single_precision(mx, name):
-    settings, gradients = SINGLE[name]
-    graph = network(name, classes=3, **settings)
-    graph = replace(graph, nodes=tuple(map(_without_chance, graph.nodes)))
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_networks_in_single_precision(mx, name, seed):
+    graph = network(name, classes=3, **SINGLE[name])
+    graph = replace(graph, nodes=tuple(smooth(_without_chance(node)) for node in graph.nodes))
     assert any(n.op == "LRN" or n.attrs.get("act_type") == "gelu" for n in graph.nodes)
     # Both begin with the same numbers, which have 24 bits.
-    values = {n: v.astype(np.float32).astype(float) for n, v in values_of(graph, 4, 1).items()}
-    assert_engines_agree(mx, graph, values, 1e-5, gradients, dtype="float32")
+    values = {n: v.astype(np.float32).astype(float) for n, v in values_of(graph, 4, seed).items()}
+    assert_engines_agree(mx, graph, values, 1e-5, 1e-4, dtype="float32")
 
 
 # Smaller where the network lets it be: what it computes is the same.
