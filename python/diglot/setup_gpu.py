@@ -20,7 +20,16 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from diglot.gpus import CUDA11, CUDA13, Gpu, build_for, find_gpus, installed, installed_build
+from diglot.gpus import (
+    CUDA11,
+    CUDA11_WHEELS,
+    CUDA13,
+    Gpu,
+    build_for,
+    find_gpus,
+    installed,
+    installed_build,
+)
 
 __all__ = ["Machine", "Plan", "main", "plan"]
 
@@ -31,19 +40,6 @@ Run = Callable[[Sequence[str]], int]
 _NUMPY = "numpy>=1.23,<2"
 # Wheels of numpy 1.26, the last that MXNet accepts, end at Python 3.12.
 _PYTHONS = ((3, 10), (3, 12))
-_WHEELS = (
-    "mxnet-cu117==1.9.1",
-    "nvidia-cublas-cu11>=11.10,<12",
-    "nvidia-cuda-nvrtc-cu11>=11.7,<12",
-    "nvidia-cuda-runtime-cu11>=11.7,<12",
-    "nvidia-cudnn-cu11>=8.5,<9",  # MXNet looks for libcudnn.so.8
-    "nvidia-cufft-cu11>=10.7,<11",
-    "nvidia-curand-cu11>=10.2,<11",
-    "nvidia-cusolver-cu11>=11.4,<12",
-    "nvidia-cusparse-cu11>=11.7,<12",
-    "nvidia-nccl-cu11>=2.14,<3",
-    "nvidia-nvtx-cu11>=11.7,<12",
-)
 _COMMUNITY = "https://github.com/smolix/mxnet/releases"
 
 # In a process of its own: MXNet may be loaded here already, and a wrong build may crash.
@@ -141,7 +137,7 @@ def plan(machine: Machine, python: str) -> Plan:
     return Plan(
         notes=notes,
         remove=(*remove, *sorted(in_the_way)) if in_the_way else (),
-        install=(*install, *_WHEELS, *needed),
+        install=(*install, *CUDA11_WHEELS, *needed),
         undo=(*install, "mxnet>=1.9.1", *needed),
         index=served[0].index,
     )

@@ -40,8 +40,8 @@ CAPABILITIES = {
     "custom_operator": "new operator in Python",
     "loop": "loop in the graph",
     "condition": "condition in the graph",
-    "onnx": "ONNX file",
-    "caffe": "Caffe file",
+    "onnx_file": "ONNX file",
+    "caffe_file": "Caffe file",
     "devices": "several devices",
     "r": "use from R",
 }
@@ -63,30 +63,30 @@ _ONNX_BEGAN = (
     "microsoft-and-facebook-create-open-ecosystem-for-ai-model-interoperability/"
 )
 NOT_OFFERED = {
-    ("mxnet", "caffe"): _MXNET_CAFFE,
-    ("torch", "onnx"): "https://docs.pytorch.org/docs/stable/onnx.html",
-    ("torch", "caffe"): "https://docs.pytorch.org/docs/stable/notes/serialization.html",
-    ("tensorflow", "onnx"): "https://github.com/onnx/onnx-tensorflow",  # ONNX's, for 2.4
-    ("tensorflow", "caffe"): _CAFFE_TO_TENSORFLOW,
-    ("jax", "onnx"): "https://github.com/google/jaxonnxruntime",  # another package
-    ("jax", "caffe"): "https://docs.jax.dev/en/latest/export/index.html",
-    ("pytensor", "onnx"): f"{_PYTENSOR}library/index.html",
-    ("pytensor", "caffe"): f"{_PYTENSOR}library/index.html",
+    ("mxnet", "caffe_file"): _MXNET_CAFFE,
+    ("torch", "onnx_file"): "https://docs.pytorch.org/docs/stable/onnx.html",
+    ("torch", "caffe_file"): "https://docs.pytorch.org/docs/stable/notes/serialization.html",
+    ("tensorflow", "onnx_file"): "https://github.com/onnx/onnx-tensorflow",  # ONNX's, for 2.4
+    ("tensorflow", "caffe_file"): _CAFFE_TO_TENSORFLOW,
+    ("jax", "onnx_file"): "https://github.com/google/jaxonnxruntime",  # another package
+    ("jax", "caffe_file"): "https://docs.jax.dev/en/latest/export/index.html",
+    ("pytensor", "onnx_file"): f"{_PYTENSOR}library/index.html",
+    ("pytensor", "caffe_file"): f"{_PYTENSOR}library/index.html",
     ("pytensor", "devices"): f"{_PYTENSOR}library/config.html",
     ("keras-torch", "loop"): _KERAS_TORCH,
     ("keras-torch", "condition"): _KERAS_TORCH,
     ("mxnet-0.9", "loop"): _MXNET_LOOPS,
     ("mxnet-0.9", "condition"): _MXNET_LOOPS,
-    ("mxnet-0.9", "caffe"): _MXNET_CAFFE,
-    ("tensorflow-0.12", "caffe"): _CAFFE_TO_TENSORFLOW,
-    ("theano-0.8", "caffe"): _THEANO_FILES,
+    ("mxnet-0.9", "caffe_file"): _MXNET_CAFFE,
+    ("tensorflow-0.12", "caffe_file"): _CAFFE_TO_TENSORFLOW,
+    ("theano-0.8", "caffe_file"): _THEANO_FILES,
     # Of GPUs alone.
     ("theano-0.8", "devices"): "https://docs.huihoo.com/theano/0.8/tutorial/using_multi_gpu.html",
-    ("keras-2-theano", "caffe"): f"{_KERAS_2}engine/saving.py",
+    ("keras-2-theano", "caffe_file"): f"{_KERAS_2}engine/saving.py",
     ("keras-2-theano", "devices"): f"{_KERAS_2}utils/multi_gpu_utils.py",  # TensorFlow's alone
     ("keras-2-theano", "loop"): f"{_KERAS_2}backend/theano_backend.py",
     **{
-        (name, "onnx"): _ONNX_BEGAN
+        (name, "onnx_file"): _ONNX_BEGAN
         for name in ("theano-0.8", "tensorflow-0.12", "mxnet-0.9", "keras-2-theano")
     },
     **{
@@ -94,14 +94,14 @@ NOT_OFFERED = {
         for backend in ("tensorflow", "jax", "torch")
         for name, page in (
             ("autodiff", f"writing_a_custom_training_loop_in_{backend}/"),  # the backend's
-            ("onnx", "serialization_and_saving/"),
-            ("caffe", "serialization_and_saving/"),
+            ("onnx_file", "serialization_and_saving/"),
+            ("caffe_file", "serialization_and_saving/"),
         )
     },
 }
 
 # What a script needs beside its framework.
-_EXTRAS = {("mxnet", "onnx"): ("onnx>=1.13,<1.14",)}
+_EXTRAS = {("mxnet", "onnx_file"): ("onnx>=1.13,<1.14",)}
 
 DIGLOT = Framework(
     "diglot", "diglot on MXNet", "today", "diglot", "", (),
@@ -144,7 +144,7 @@ def check_capabilities(
     capabilities : str or sequence of str, optional
         "autodiff", "convolution", "recurrence" (an LSTM), "rbm" (a restricted Boltzmann machine by
         contrastive divergence), "custom_operator" (a new one in Python, with its gradient), "loop"
-        and "condition" (inside a graph), "onnx" and "caffe" (files in these formats), "devices"
+        and "condition" (inside a graph), "onnx_file" and "caffe_file" (files in these formats), "devices"
         (training on two, which here are parts of the processor), "r" (use from R; needs Rscript
         and R's package reticulate). By default all.
     era, python, install, verbose
@@ -173,13 +173,7 @@ def check_capabilities(
     """
     flag("install", install)
     rows = _rows(capabilities)
-    tried = [name for name in _KNOWN if _scripts(_KNOWN[name])]
-    default = (*TODAY, "diglot")
-    chosen = [
-        framework
-        for framework in chosen_frameworks(frameworks, era, known=_KNOWN, default=default)
-        if frameworks is not None or framework.name in tried
-    ]
+    chosen = chosen_frameworks(frameworks, era, known=_KNOWN, default=(*TODAY, "diglot"))
     pythons = checked_pythons(python, _KNOWN)
     listener = reporter(verbose)
     table: list[dict[str, Any]] = []

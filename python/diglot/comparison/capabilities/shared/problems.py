@@ -208,7 +208,7 @@ def varint(number):
     return found + bytes([number])
 
 
-class onnx:
+class onnx_file:
     """A file in ONNX's format: of images (n, 1, 2, 2), flattened, relu(W x + b)."""
 
     W, b, x = single(3, 4), single(3), single(2, 1, 2, 2)
@@ -243,7 +243,7 @@ class onnx:
         near(output, np.maximum(flat.dot(cls.W.T) + cls.b, 0), "the output")
 
 
-class caffe(onnx):
+class caffe_file(onnx_file):
     """The same network in Caffe's format: its structure as text, its weights in another file."""
 
     STRUCTURE = """
