@@ -12,7 +12,9 @@
 #' fails, has a row that says why.
 #'
 #' All train by stochastic gradient descent with momentum 0.9 and a constant rate, which they define
-#' alike, in single precision, with as many threads as there are physical cores.
+#' alike, in single precision, with as many threads as there are physical cores. On a GPU the
+#' shorter numbers of newer ones (TF32) are switched off, and a framework that computes on the
+#' processor after all fails.
 #'
 #' @param frameworks Names: `"mxnet"`, `"tensorflow"`, `"torch"`, `"jax"`, `"pytensor"` (these five
 #'   by default), `"keras-tensorflow"`, `"keras-jax"`, `"keras-torch"`; and of 2016 `"theano-0.8"`
@@ -30,7 +32,9 @@
 #' @param python Pythons that have a framework already, by its name:
 #'   `c(torch = "/opt/torch/bin/python")`.
 #' @param install Make environments that are not there yet? With pip, in the folder that the
-#'   variable `DIGLOT_CACHE` names, else in the user's cache; the five take about 4 GB.
+#'   variable `DIGLOT_CACHE` names, else in the user's cache. The five take about 4 GB where pip
+#'   finds PyTorch's build for the CPU (name PyTorch's index of these in pip's own variable
+#'   `PIP_EXTRA_INDEX_URL`); the usual one for Linux brings several GB of CUDA along.
 #' @param seed Of the first weights, the drawings and the order of the batches; `NULL` draws one
 #'   with R's generator.
 #' @param verbose Progress: `"auto"`, `TRUE` or `FALSE`.
@@ -39,13 +43,14 @@
 #'   losses are those of the reference, and `difference`, the largest relative one;
 #'   `images_per_second` in training, the median over epochs without the warm-up, with the slowest
 #'   and the fastest epoch (`_lower`, `_upper`); `first_step_seconds`, which holds what is compiled;
-#'   `import_seconds`; `memory_mib` and `device_memory_mib` at their peaks; `accuracy` on `n` test
-#'   images, with Wilson's 95% interval; `installed_mib` of its packages; `lines` of its program;
-#'   `settings`, variables that were set; `problem`, why it was not measured, or `""`.
+#'   `import_seconds`; `memory_mib`, and of the GPU `device_memory_mib`, at their peaks; `accuracy`
+#'   on `n` test images, with Wilson's 95% interval; `installed_mib` of its packages, `NaN` where
+#'   they are not known; `lines` of its program; `settings`, variables that were set; `problem`,
+#'   why it was not measured, or `""`. What lacks some of these columns is a plain tibble.
 #'
 #'   Its attributes are the tibbles `epoch_times` and `losses`, the list `machine` (`processor`,
 #'   `cores`, `memory_mib`, `system`, `gpu`), and `task`, `device`, `epochs`, `rounds`, `seed`,
-#'   `threads` and `date`.
+#'   `threads`, `wall_seconds` (of all of it, environments that were made included) and `date`.
 #' @seealso [check_capabilities()], [write_frameworks()], and the vignette "Comparing frameworks".
 #' @export
 #' @examples
@@ -72,7 +77,7 @@ compare_frameworks <- function(frameworks = NULL, task = "lenet-mnist", epochs =
   options <- list(
     epochs = whole(epochs), rounds = whole(rounds), era = era, device = device,
     data = if (!is.null(data)) path.expand(data), python = named_pythons(python, env),
-    install = install, seed = whole(seed)
+    install = install, seed = whole(seed), cache = cache_now()
   )
   answer <- call_bridge(
     "compare_frameworks", framework_names(frameworks, env), task, options,
@@ -101,6 +106,9 @@ check_install <- function(install, call) {
   }
 }
 
+# Python knows the variables as they were when it began.
+cache_now <- function() Sys.getenv("DIGLOT_CACHE")
+
 named_pythons <- function(python, call) {
   if (is.null(python)) {
     return(NULL)
@@ -117,13 +125,23 @@ named_pythons <- function(python, call) {
 
 # ---- the result
 
+frameworks_columns <- c(
+  "framework", "label", "era", "version", "python", "rank", "agrees", "difference",
+  "images_per_second", "images_per_second_lower", "images_per_second_upper", "first_step_seconds",
+  "import_seconds", "memory_mib", "device_memory_mib", "accuracy", "accuracy_lower",
+  "accuracy_upper", "n", "installed_mib", "lines", "settings", "problem"
+)
+frameworks_about <- c(
+  "task", "device", "epochs", "rounds", "seed", "threads", "wall_seconds", "date"
+)
+
 frameworks_from <- function(answer) {
   table <- table_from(answer$table)
   # missing counts cross as missing numbers
   counts <- c("rank", "n", "lines")
   table[counts] <- lapply(table[counts], as.integer)
   table$agrees <- as.logical(table$agrees)
-  about <- answer[c("task", "device", "epochs", "rounds", "seed", "threads", "date")]
+  about <- answer[frameworks_about]
   rlang::exec(
     tibble::new_tibble, table,
     nrow = nrow(table), class = "diglot_frameworks",
@@ -132,9 +150,26 @@ frameworks_from <- function(answer) {
   )
 }
 
+#' @export
+`[.diglot_frameworks` <- function(x, ...) {
+  class_if_whole(
+    NextMethod(), "diglot_frameworks", frameworks_columns,
+    c("epoch_times", "losses", "machine", frameworks_about)
+  )
+}
+
+# What is printed and drawn needs all columns of a result: without some it is a plain tibble.
+class_if_whole <- function(x, class, columns, about) {
+  if (inherits(x, class) && !all(columns %in% names(x))) {
+    attributes(x)[about] <- NULL
+    class(x) <- setdiff(class(x), class)
+  }
+  x
+}
+
 # What a result becomes on its way to Python: its columns, and what it is of.
 frameworks_payload <- function(x) {
-  about <- attributes(x)[c("task", "device", "epochs", "rounds", "seed", "threads", "date")]
+  about <- attributes(x)[frameworks_about]
   c(
     list(
       table = columns_payload(x), epoch_times = columns_payload(attr(x, "epoch_times")),
@@ -198,7 +233,7 @@ frameworks_as_text <- function(rows) {
   ends <- function(name, digits = 0L) {
     paste0(number(paste0(name, "_lower"), digits), "-", number(paste0(name, "_upper"), digits))
   }
-  data.frame(
+  table <- data.frame(
     framework = rows$label,
     version = rows$version,
     "images/s" = number("images_per_second"),
@@ -206,13 +241,18 @@ frameworks_as_text <- function(rows) {
     "first step s" = number("first_step_seconds", 2L),
     "import s" = number("import_seconds", 2L),
     "memory MiB" = number("memory_mib"),
+    "GPU MiB" = number("device_memory_mib"),
     accuracy = number("accuracy", 3L),
     "95% interval" = ends("accuracy", 3L),
-    "installed MiB" = number("installed_mib"),
+    "installed MiB" = ifelse(is.na(rows$installed_mib), "", number("installed_mib")),
     lines = rows$lines,
     "same losses" = ifelse(rows$agrees %in% TRUE, "yes", "NO"),
     check.names = FALSE
   )
+  if (!any(rows$device_memory_mib > 0)) {
+    table[["GPU MiB"]] <- NULL
+  }
+  table
 }
 
 frameworks_remarks <- function(x) {
@@ -235,7 +275,7 @@ frameworks_remarks <- function(x) {
 
 #' @rdname compare_frameworks
 #' @param type `"measures"`: bars of speed, with the slowest and the fastest epoch, of the time to
-#'   the first step and of peak memory. `"accuracy"`: accuracy with its interval against the time
+#'   the first step and of peak memory, a GPU's beside it. `"accuracy"`: accuracy with its interval against the time
 #'   of training. Frameworks that compute something else are grey.
 #' @return `autoplot()`: a ggplot. `plot()`: `x`, invisibly.
 #' @export
@@ -265,8 +305,11 @@ autoplot.diglot_frameworks <- function(object, type = c("measures", "accuracy"),
 measures_plot <- function(rows) {
   panels <- c(
     images_per_second = "images/s in training", first_step_seconds = "first step, seconds",
-    memory_mib = "peak memory, MiB"
+    memory_mib = "peak memory, MiB", device_memory_mib = "of the GPU, MiB"
   )
+  if (!any(rows$device_memory_mib > 0)) {
+    panels <- panels[names(panels) != "device_memory_mib"]
+  }
   long <- do.call(rbind, lapply(names(panels), function(name) {
     tibble::tibble(
       label = rows$label, fill = rows$fill, panel = panels[[name]], value = rows[[name]],
@@ -375,18 +418,19 @@ check_file_name <- function(file, call) {
 #'   diglot's own functions; by default today's five and `"diglot"`.
 #' @param capabilities `"autodiff"`, `"convolution"`, `"recurrence"` (an LSTM), `"rbm"` (a
 #'   restricted Boltzmann machine by contrastive divergence), `"custom_operator"` (a new one in
-#'   Python, with its gradient), `"loop"` and `"condition"` (inside a graph), `"pretrained"` (a file
-#'   in ONNX's or Caffe's format), `"devices"` (training on two, processors where there is no GPU),
+#'   Python, with its gradient), `"loop"` and `"condition"` (inside a graph), `"onnx_file"` and `"caffe_file"`
+#'   (files in these formats), `"devices"` (training on two, which here are parts of the processor),
 #'   `"r"` (use from R). By default all.
 #' @return A tibble of class `diglot_capabilities` with one row a framework and capability:
 #'   `framework`, `label`, `era`, `version`, `capability`; `status`, one of `"works"`, `"fails"`,
 #'   `"not offered"`, `"not tried"`; `lines` of the script; `detail`: the error of what fails, the
 #'   source of what is not offered, why something was not tried. It prints as a table with a column
-#'   a framework, which `summary()` returns. Its attributes are `machine` and `date`.
+#'   a framework, which `summary()` returns. Its attributes are `machine`, `date` and
+#'   `capabilities`, what tables call them. What lacks some of these columns is a plain tibble.
 #' @seealso [compare_frameworks()] for speed and memory.
 #' @export
 #' @examplesIf diglot_available()
-#' found <- check_capabilities("diglot", c("custom_operator", "pretrained"), verbose = FALSE)
+#' found <- check_capabilities("diglot", c("custom_operator", "onnx_file"), verbose = FALSE)
 #' found
 #' # what all frameworks can do, as it comes with the package
 #' file <- system.file("extdata/frameworks/capabilities-today.csv", package = "diglot")
@@ -396,7 +440,9 @@ check_capabilities <- function(frameworks = NULL, capabilities = NULL, era = NUL
   env <- rlang::current_env()
   check_verbose(verbose, env)
   check_install(install, env)
-  options <- list(era = era, python = named_pythons(python, env), install = install)
+  options <- list(
+    era = era, python = named_pythons(python, env), install = install, cache = cache_now()
+  )
   answer <- call_bridge(
     "check_capabilities", framework_names(frameworks, env),
     framework_names(capabilities, env, "capabilities", "rbm"), options,
@@ -406,14 +452,40 @@ check_capabilities <- function(frameworks = NULL, capabilities = NULL, era = NUL
   capabilities_from(answer)
 }
 
+capabilities_columns <- c(
+  "framework", "label", "era", "version", "capability", "status", "lines", "detail"
+)
+
 capabilities_from <- function(answer) {
   table <- table_from(answer$table)
   table$lines <- as.integer(table$lines)
   tibble::new_tibble(
     table,
-    nrow = nrow(table), class = "diglot_capabilities", wide = table_from(answer$wide),
+    nrow = nrow(table), class = "diglot_capabilities",
+    capabilities = rlang::set_names(text_from(answer$told), text_from(answer$capabilities)),
     machine = answer$machine, date = answer$date
   )
+}
+
+#' @export
+`[.diglot_capabilities` <- function(x, ...) {
+  class_if_whole(
+    NextMethod(), "diglot_capabilities", capabilities_columns,
+    c("capabilities", "machine", "date")
+  )
+}
+
+# One row a capability, one column a framework.
+wide_capabilities <- function(x) {
+  told <- attr(x, "capabilities")
+  rows <- intersect(names(told), x$capability)
+  cells <- ifelse(x$status == "works", sprintf("works (%d)", x$lines), x$status)
+  columns <- lapply(rlang::set_names(unique(x$label)), function(label) {
+    mine <- x$label == label
+    found <- cells[mine][match(rows, x$capability[mine])]
+    ifelse(is.na(found), "", found)
+  })
+  tibble::as_tibble(c(list(capability = unname(told[rows])), columns))
 }
 
 #' @rdname check_capabilities
@@ -422,7 +494,7 @@ capabilities_from <- function(answer) {
 #' @export
 summary.diglot_capabilities <- function(object, ...) {
   rlang::check_dots_empty()
-  attr(object, "wide")
+  wide_capabilities(object)
 }
 
 #' @export
@@ -436,10 +508,11 @@ print.diglot_capabilities <- function(x, ...) {
     ),
     ""
   ))
-  print(as.data.frame(attr(x, "wide")), row.names = FALSE, right = FALSE)
+  print(as.data.frame(wide_capabilities(x)), row.names = FALSE, right = FALSE)
   told <- plain_rows(x, x$detail != "")
   if (nrow(told) > 0L) {
-    remarks <- sprintf("%s, %s: %s: %s", told$label, told$capability, told$status, told$detail)
+    names <- attr(x, "capabilities")[told$capability]
+    remarks <- sprintf("%s, %s: %s: %s", told$label, names, told$status, told$detail)
     writeLines(c("", remarks))
   }
   invisible(x)

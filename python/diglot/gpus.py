@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from importlib import metadata
 
-__all__ = ["CPU", "CUDA11", "CUDA13", "Build", "Gpu"]
+__all__ = ["CPU", "CUDA11", "CUDA11_WHEELS", "CUDA13", "Build", "Gpu"]
 __all__ += ["build_for", "find_gpus", "installed", "installed_build", "overlaid", "why_not"]
 
 QUERY = "--query-gpu=index,name,memory.total,compute_cap"
@@ -61,6 +61,20 @@ class Build:
 
 CPU = Build("mxnet", for_gpus=False)
 CUDA11 = Build("mxnet-cu117", code=((5, 0), (8, 9)))
+CUDA11_WHEELS = (
+    "mxnet-cu117==1.9.1",
+    "nvidia-cublas-cu11>=11.10,<12",
+    "nvidia-cuda-nvrtc-cu11>=11.7,<12",
+    "nvidia-cuda-runtime-cu11>=11.7,<12",
+    "nvidia-cudnn-cu11>=8.5,<9",  # MXNet looks for libcudnn.so.8
+    "nvidia-cufft-cu11>=10.7,<11",
+    "nvidia-curand-cu11>=10.2,<11",
+    "nvidia-cusolver-cu11>=11.4,<12",
+    "nvidia-cusparse-cu11>=11.7,<12",
+    "nvidia-nccl-cu11>=2.14,<3",
+    "nvidia-nvtx-cu11>=11.7,<12",
+)
+"""What pip installs for it: the build, and CUDA's libraries, which it does not bring along."""
 # It also holds code that a newer GPU's driver compiles: there is no highest capability.
 CUDA13 = Build("mxnet 2.0 for CUDA 13", code=((8, 0), (99, 9)))
 

@@ -23,7 +23,16 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-from diglot.gpus import CUDA11, CUDA13, Gpu, build_for, find_gpus, installed, installed_build
+from diglot.gpus import (
+    CUDA11,
+    CUDA11_WHEELS,
+    CUDA13,
+    Gpu,
+    build_for,
+    find_gpus,
+    installed,
+    installed_build,
+)
 
 __all__ = ["Machine", "Plan", "main", "plan"]
 
@@ -34,19 +43,6 @@ Run = Callable[[Sequence[str]], int]
 _NUMPY = "numpy>=1.23,<2"
 # Wheels of numpy 1.26, the last that MXNet accepts, end at Python 3.12.
 _PYTHONS = ((3, 10), (3, 12))
-_WHEELS = (
-    "mxnet-cu117==1.9.1",
-    "nvidia-cublas-cu11>=11.10,<12",
-    "nvidia-cuda-nvrtc-cu11>=11.7,<12",
-    "nvidia-cuda-runtime-cu11>=11.7,<12",
-    "nvidia-cudnn-cu11>=8.5,<9",  # MXNet looks for libcudnn.so.8
-    "nvidia-cufft-cu11>=10.7,<11",
-    "nvidia-curand-cu11>=10.2,<11",
-    "nvidia-cusolver-cu11>=11.4,<12",
-    "nvidia-cusparse-cu11>=11.7,<12",
-    "nvidia-nccl-cu11>=2.14,<3",
-    "nvidia-nvtx-cu11>=11.7,<12",
-)
 _TORCH = "torch>=2.0"
 _BUILDS_OF_TORCH = "https://pytorch.org"
 _COMMUNITY = "https://github.com/smolix/mxnet/releases"
@@ -167,7 +163,7 @@ def _plan_mxnet(machine: Machine, python: str, gpu: Gpu) -> Plan:
     return Plan(
         notes=tuple(map(_note, machine.gpus)),
         remove=(*remove, *sorted(in_the_way)) if in_the_way else (),
-        install=(*install, *_WHEELS, *needed),
+        install=(*install, *CUDA11_WHEELS, *needed),
         undo=(*install, "mxnet>=1.9.1", *needed),
         index=gpu.index,
         what=f"{CUDA11.name}, about 2.5 GB",

@@ -17,7 +17,7 @@ import diglot
 from diglot import InputError, bridge
 from diglot.comparison import FRAMEWORKS, FrameworkComparison, environments, measures, study
 from diglot.comparison.environments import Environment, environment, find_python
-from diglot.comparison.frameworks import chosen_frameworks
+from diglot.comparison.frameworks import OTHER_NAMES, chosen_frameworks
 from diglot.comparison.measures import RUNNERS, RunError, program_lines, run_once
 from diglot.errors import InterruptedFitWarning, MissingPackageError
 from test_comparison_tasks import tiny
@@ -65,7 +65,7 @@ def test_an_environment_is_made_once_and_anew_after_an_interrupt(tmp_path, cache
         environment(framework, install=False)
     made = environment(framework)
     assert made.version("fakeframework") == "1.5" and made.seconds > 0
-    assert 1000 < made.size(["fakeframework"]) < 10_000
+    assert 1000 < made.size(framework) < 10_000
     monkeypatch.setattr(environments, "_made", None)  # would fail
     again = environment(framework, install=False)
     assert again.python == made.python and again.seconds == 0
@@ -89,27 +89,74 @@ def test_what_pip_cannot_install_is_a_reason(tmp_path, cache):
 def test_a_python_that_the_user_names_is_taken_as_it_is(cache):
     here = environment(FAKE, python=sys.executable)
     assert here.version("NumPy") == np.__version__
-    assert here.size(["safetensors"]) > 10_000
+    assert here.size(replace(FAKE, package="safetensors", requirements=())) > 10_000
     assert not cache.exists()
     with pytest.raises(MissingPackageError, match="there is no Python '/nowhere/python'"):
         environment(FAKE, python="/nowhere/python")
 
 
-def test_a_package_counts_with_what_it_requires(tmp_path):
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Return an environment with packages of about the same size."""
     import subprocess
 
+    folder = tmp_path_factory.mktemp("wheels")
+    wheels = [
+        wheel(folder, "one", ["two>=1", "three; extra == 'gpu13'", "four; extra == 'test'"]),
+        wheel(folder, "two", ["one"]),
+        wheel(folder, "three"),
+        wheel(folder, "four"),
+        wheel(folder, "tensorflow", ["three"]),
+        wheel(folder, "mxnet_cu117"),
+    ]
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--target",
-         str(tmp_path / "site"), wheel(tmp_path, "one", ["two>=1", "three; extra == 'x'"]),
-         wheel(tmp_path, "two", ["one"]), wheel(tmp_path, "three")],
+         str(folder / "site"), *wheels],
         check=True,
     )  # fmt: skip
-    place = Environment(tmp_path, tmp_path / "site")
-    one, both, all_three = (
-        place.size(names) for names in (["three"], ["one"], ["one", "three>=1"])
-    )
-    assert both == pytest.approx(2 * one, rel=0.1)
-    assert all_three == one + both
+    return Environment(folder, folder / "site")
+
+
+def test_a_package_counts_with_what_it_requires(site):
+    def size(*requirements, gpu=(), device="cpu", package="one", engine=""):
+        return site.size(
+            replace(FAKE, package=package, engine=engine, requirements=requirements, gpu=gpu),
+            device,
+        )
+
+    three = size("three", package="three")
+    assert three > 1000
+    assert size("one") == pytest.approx(2 * three, rel=0.1)
+    assert size("one>=1", "three>=1") == size("one") + three
+    # An extra brings more along; a GPU's, of whatever version.
+    assert size("one[gpu12]>=1") == size("one[test,gpu13]") - size("four", package="four")
+    assert size("one[gpu12]>=1") == size("one") + three
+    assert size("one", gpu=("one[gpu13]",), device="gpu") == size("one") + three
+
+
+def test_a_framework_under_another_name_counts_and_one_that_is_not_there_does_not(site):
+    tensorflow = site.size(FRAMEWORKS["tensorflow"])
+    assert tensorflow == site.size(FRAMEWORKS["tensorflow"], "gpu") > 2000  # with what it requires
+    assert site.version("tensorflow-cpu") == "1.5"
+    assert site.size(FRAMEWORKS["mxnet"]) == site.size(FRAMEWORKS["mxnet"], "gpu") > 1000
+    assert site.version("mxnet") == "1.5"
+    assert np.isnan(site.size(FRAMEWORKS["jax"])) and site.version("jax") == ""
+    # Keras without what it computes by would look small.
+    keras = replace(FRAMEWORKS["keras-tensorflow"], package="two")
+    assert site.size(keras) > tensorflow
+    assert np.isnan(site.size(replace(keras, engine="jax")))
+
+
+def test_every_framework_can_be_sized():
+    for framework in FRAMEWORKS.values():
+        for device in ("cpu", "gpu"):
+            names = [environments._name(text).lower() for text in framework.needs(device)]
+            known = {
+                name.lower()
+                for core in (framework.package, framework.engine)
+                for name in (core, *OTHER_NAMES.get(core, ()))
+            }
+            assert not names or known & set(names), framework
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a script of the shell")
@@ -212,6 +259,66 @@ def test_a_run_that_fails_says_why(tmp_path, program, words):
         fake_run(tmp_path, program)
 
 
+def test_what_a_device_is_asked_for_by(tmp_path):
+    cpu, gpu = (
+        measures.runner_settings(FAKE, HERE, 2, tmp_path, device) for device in ("cpu", "gpu")
+    )
+    assert cpu["CUDA_VISIBLE_DEVICES"] == "" and cpu["JAX_PLATFORMS"] == "cpu"
+    assert cpu["OMP_NUM_THREADS"] == gpu["OMP_NUM_THREADS"] == "2"
+    assert "CUDA_VISIBLE_DEVICES" not in gpu  # the user's own stays
+    assert gpu["NVIDIA_TF32_OVERRIDE"] == "0" and gpu["JAX_PLATFORMS"].startswith("cuda")
+    assert gpu["JAX_DEFAULT_MATMUL_PRECISION"] == "highest"
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS.values(), ids=FRAMEWORKS)
+def test_every_runner_tells_where_it_computed(framework):
+    text = (RUNNERS / framework.runner).read_text(encoding="utf-8")
+    assert text.count("run.on(") == 1
+    assert text.index("run.epoch_done(") < text.index("run.on(") < text.index("run.finish(")
+
+
+@pytest.mark.parametrize(
+    ("device", "where", "right"),
+    [
+        ("cpu", "cpu(0)", True), ("cpu", "/job:localhost/replica:0/task:0/device:CPU:0", True),
+        ("cpu", "TFRT_CPU_0", True), ("cpu", "cuda:0", False), ("gpu", "cuda:0", True),
+        ("gpu", "gpu(0)", True), ("gpu", "cpu", False), ("gpu", "/device:CPU:0", False),
+    ],
+)  # fmt: skip
+def test_a_runner_on_the_wrong_device_fails(tmp_path, device, where, right):
+    program = f"from handover import Run\nrun = Run('channels first')\nrun.on({where!r})\n{ANSWER}"
+    script = tmp_path / "runner.py"
+    script.write_text(program, encoding="utf-8")
+    how = {"threads": 1, "device": device, "runner": script}
+    if right:
+        assert run_once(FAKE, HERE, tiny("lstm"), **how).right == 1
+    else:
+        with pytest.raises(RunError, match=r"it computed on .*, not on a [CG]PU"):
+            run_once(FAKE, HERE, tiny("lstm"), **how)
+
+
+def test_mxnet_on_a_processor_is_not_taken_for_one_on_a_gpu(small, cache):
+    found = diglot.compare_frameworks(
+        "mxnet", "lstm", epochs=2, rounds=1, device="gpu", python={"mxnet": sys.executable}
+    )
+    assert found.table["problem"][0] != ""  # this build has no GPUs
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a script of the shell")
+def test_the_memory_of_the_gpu_that_is_shown_is_what_counts(tmp_path, monkeypatch):
+    program = tmp_path / "nvidia-smi"
+    asked = tmp_path / "asked"
+    program.write_text(f'#!/bin/sh\necho "$@" >> {asked}\necho 512\n', encoding="ascii")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,1")
+    assert measures._gpu_memory() == 512 * 2**20
+    assert asked.read_text("ascii").split()[-1] == "--id=3"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    measures._gpu_memory()
+    assert asked.read_text("ascii").split()[-1] == "--id=0"
+
+
 def test_a_run_that_hangs_is_ended(tmp_path):
     with pytest.raises(RunError, match="more than 0.5 s"):
         fake_run(tmp_path, "import time; time.sleep(60)", timeout=0.5)
@@ -275,13 +382,14 @@ def test_mxnets_other_tasks_agree(small, task):
     assert found.table["difference"][0] < 1e-5
 
 
+@pytest.mark.parametrize("task", ["lenet-mnist", "cnn-64", "lstm"])
 @pytest.mark.parametrize("name", [name for name in FRAMEWORKS if name != "mxnet"])
-def test_other_frameworks_agree_where_they_are_installed(small, name):
+def test_other_frameworks_agree_where_they_are_installed(small, name, task):
     try:
         environment(FRAMEWORKS[name], install=False)
     except MissingPackageError as error:
-        pytest.skip(str(error))
-    found = diglot.compare_frameworks(name, "lenet-mnist", epochs=2, rounds=1, install=False)
+        pytest.skip(f"{FRAMEWORKS[name].label}: {error}")
+    found = diglot.compare_frameworks(name, task, epochs=2, rounds=1, install=False)
     assert found.table["problem"].tolist() == [""]
     assert found.table["difference"][0] < 1e-4
 
@@ -369,6 +477,13 @@ def result(small, monkeypatch):
     return diglot.compare_frameworks(["jax", "mxnet", "torch", "pytensor"], rounds=2)
 
 
+@pytest.fixture
+def on_gpu(result):
+    """Return the same as if a GPU had been used."""
+    table = result.table.assign(device_memory_mib=[900.0, 1200.0, 600.0, np.nan])
+    return replace(result, table=table, device="gpu")
+
+
 def test_the_table(result):
     table = result.table.set_index("framework")
     # Two batches of 64 in a second.
@@ -377,6 +492,29 @@ def test_the_table(result):
     assert table.loc["mxnet", "accuracy"] == 0.75
     assert table.loc["mxnet", "accuracy_lower"] == pytest.approx(0.30064, abs=1e-5)  # Wilson's
     assert result.summary().query("measure == 'images_per_second'")["ratio"].tolist() == [1, 0.5]
+
+
+def test_what_was_not_measured_is_not_ranked(result):
+    """Such as the size of packages whose names are not known."""
+    assert result.table["installed_mib"].isna().all()
+    assert "installed_mib" not in set(result.summary()["measure"])
+    table = result.table.assign(installed_mib=[5.0, np.nan, 300.0, np.nan])
+    found = replace(result, table=table.assign(import_seconds=[1.0, 0.0, 2.0, np.nan])).summary()
+    for measure in ("installed_mib", "import_seconds"):
+        ranked = found[found["measure"] == measure]
+        assert ranked["framework"].tolist() == ["torch"] and ranked["ratio"].tolist() == [1]
+    assert np.isfinite(found[["value", "ratio"]].to_numpy()).all()
+    assert "nan" not in repr(result)
+
+
+def test_memory_of_a_gpu_is_shown_where_it_was_measured(result, on_gpu):
+    assert "GPU MiB" not in repr(result) and len(result.plot().axes) == 3
+    assert "GPU MiB" in repr(on_gpu) and " 1,200 " in repr(on_gpu)
+    panel = on_gpu.plot().axes[3]
+    assert panel.get_xlabel() == "memory of the GPU, MiB"
+    assert [bar.get_width() for bar in panel.patches] == [900, 1200, 600]
+    ranked = on_gpu.summary().query("measure == 'device_memory_mib'")
+    assert ranked["framework"].tolist() == ["torch", "mxnet"] and ranked["ratio"].iloc[1] == 2
 
 
 def test_it_prints(result):
@@ -396,6 +534,7 @@ def test_it_is_written_and_read(result, tmp_path):
     assert (
         repr(back) == repr(result) and back.machine == result.machine and back.seed == result.seed
     )
+    assert back.wall_seconds == result.wall_seconds >= 0
     with pytest.raises(InputError, match="there is no file"):
         FrameworkComparison.read_csv(tmp_path / "lost.csv")
     (tmp_path / "found.csv").write_text("framework\nmxnet\n", encoding="utf-8")
@@ -428,10 +567,16 @@ def test_r_gets_plain_data(result, monkeypatch, tmp_path):
         return result
 
     monkeypatch.setattr(diglot, "compare_frameworks", compare)
+    monkeypatch.setenv("DIGLOT_CACHE", "before")
     options = {"epochs": 3.0, "seed": 7.0, "python": {"jax": "python3"}, "era": None}
+    options["cache"] = str(tmp_path)
     answer = bridge.compare_frameworks("jax", "lstm", options)
     assert answer["error"] is None, answer["error"]
     assert given["frameworks"] == ["jax"] and given["task"] == "lstm"
+    # R's variables may have changed since Python began.
+    assert "cache" not in given and os.environ["DIGLOT_CACHE"] == str(tmp_path)
+    bridge.compare_frameworks("jax", "lstm", {"cache": ""})
+    assert "DIGLOT_CACHE" not in os.environ
     assert given["epochs"] == 3 and type(given["epochs"]) is int and given["seed"] == 7
     value = answer["value"]
     columns = dict(zip(value["table"]["names"], value["table"]["columns"], strict=True))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
+import json
 import struct
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -88,6 +90,23 @@ def test_batches_come_in_the_order_that_was_drawn(tmp_path, monkeypatch):
     np.testing.assert_array_equal(epochs[0], labels[rows[0][:64]])
     np.testing.assert_array_equal(epochs[2], labels[rows[1]])
     assert sorted(rows[0]) == list(range(192)) and (rows[0] != rows[1]).any()
+
+
+def test_every_test_image_is_classified_once(tmp_path, monkeypatch):
+    given = tiny("lenet-mnist")
+    tensors = dict(given.tensors)
+    draw = np.random.default_rng(2)
+    tensors["test.images"] = draw.integers(0, 256, (70, 28, 28, 1)).astype(np.uint8)
+    tensors["test.labels"] = (np.arange(70) % 10).astype(np.int32)
+    run = run_of(replace(given, tensors=tensors), tmp_path, monkeypatch, "channels last")
+    batches = list(run.test_batches())
+    assert [len(batch) for batch in batches] == [64, 64]  # what is compiled may need whole ones
+    np.testing.assert_array_equal(np.concatenate(batches)[:70], run.test[0])
+    # The last two of the 70 are taken for others, and so is all that fills up the last batch.
+    classes = np.concatenate([tensors["test.labels"][:68], np.full(60, 99)])
+    run.finish([classes[:64], classes[64:]])
+    answer = json.loads((tmp_path / "answer.json").read_text("utf-8"))
+    assert answer["n"] == 70 and answer["right"] == 68
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -196,7 +215,7 @@ def test_mnist_is_taken_where_the_user_has_it(tmp_path):
     assert given.name == "lenet-mnist"
     np.testing.assert_array_equal(given.tensors["train.labels"], labels)
     assert given.tensors["order"].shape == (2, 128)  # whole batches only
-    assert given.tensors["test.images"].shape == (64, 28, 28, 1)
+    assert given.tensors["test.images"].shape == (70, 28, 28, 1)  # which are all classified
 
 
 def test_mnist_that_does_not_fit_is_refused(tmp_path):

@@ -29,7 +29,7 @@ fake_frameworks <- function() {
       processor = "AMD EPYC", cores = 2L, memory_mib = 8000L, system = "Linux x86_64", gpu = ""
     ),
     task = "lenet-digits", device = "cpu", epochs = 2L, rounds = 2L, seed = 1L, threads = 2L,
-    date = "2026-11-24"
+    wall_seconds = 61, date = "2026-11-24"
   )
 }
 
@@ -49,6 +49,49 @@ test_that("it prints the fastest first, and tells what is not ranked", {
   expect_match(text[6L], "NO$")
   expect_match(text, "^JAX computes something else .*5.0e-01", all = FALSE)
   expect_match(text, "^pytensor was not measured: it is not installed", all = FALSE)
+})
+
+test_that("memory of a GPU is told and drawn where it was measured", {
+  withr::local_options(width = 200)
+  found <- fake_frameworks()
+  expect_false(any(grepl("GPU MiB", capture.output(print(found)))))
+  found$device_memory_mib <- c(900, 1200, 600, NA)
+  text <- capture.output(print(found))
+  expect_match(text[3L], "memory MiB +GPU MiB +accuracy")
+  expect_match(text[4L], " 200 +1,200 +0.750 ")
+  skip_if_not_installed("ggplot2")
+  bars <- ggplot2::ggplot_build(ggplot2::autoplot(found))$data[[1L]]
+  expect_equal(bars$x[bars$PANEL == 4L], c(900, 1200, 600))
+  skip_if_no_diglot()
+  ranked <- summary(found)
+  ranked <- ranked[ranked$measure == "device_memory_mib", ]
+  expect_identical(ranked$framework, c("torch", "mxnet"))
+})
+
+test_that("a size that is not known is told of and ranked nowhere", {
+  withr::local_options(width = 200)
+  found <- fake_frameworks()
+  found$installed_mib[2L] <- NaN
+  expect_match(capture.output(print(found))[4L], "0.700-0.800 +40 +yes$")
+  skip_if_no_diglot()
+  sizes <- summary(found)
+  sizes <- sizes[sizes$measure == "installed_mib", ]
+  expect_identical(sizes$framework, "torch")
+  expect_identical(sizes$ratio, 1)
+})
+
+test_that("some rows are a result, some columns are a plain tibble", {
+  withr::local_options(width = 200)
+  found <- fake_frameworks()
+  expect_s3_class(found[2:3, ], "diglot_frameworks")
+  expect_identical(attr(found[2:3, ], "date"), attr(found, "date"))
+  expect_match(capture.output(print(found[2L, ]))[4L], "^ *MXNet")
+  for (some in list(found[c("framework", "images_per_second")], found[, -1L], found[0L])) {
+    expect_identical(class(some), c("tbl_df", "tbl", "data.frame"))
+    expect_null(attr(some, "machine"))
+    expect_output(print(some), "tibble")
+  }
+  expect_identical(found[, "label", drop = TRUE], found$label)
 })
 
 test_that("it is drawn as measured", {
@@ -180,7 +223,7 @@ test_that("capabilities are tried, printed, written and read", {
   skip_if_no_diglot()
   withr::local_envvar(DIGLOT_CACHE = withr::local_tempdir())
   found <- check_capabilities(
-    c("diglot", "torch"), c("custom_operator", "pretrained"),
+    c("diglot", "torch"), c("custom_operator", "onnx_file"),
     install = FALSE
   )
   expect_s3_class(found, c("diglot_capabilities", "tbl_df"))
@@ -194,10 +237,33 @@ test_that("capabilities are tried, printed, written and read", {
   text <- capture.output(print(found))
   expect_match(text[1L], "^diglot on MXNet .*, PyTorch: ")
   expect_match(text, "^ *new operator in Python +works \\([0-9]+\\) +not tried", all = FALSE)
-  expect_match(text, "^PyTorch, pretrained: not offered: https://", all = FALSE)
+  expect_match(text, "^PyTorch, ONNX file: not offered: https://", all = FALSE)
   file <- file.path(withr::local_tempdir(), "found.csv")
   expect_identical(write_capabilities(found, file), file)
   expect_equal(read_capabilities(file), found)
+})
+
+test_that("some rows of capabilities are printed as they are, some columns are a plain tibble", {
+  skip_if_no_diglot()
+  file <- system.file("extdata/frameworks/capabilities-today.csv", package = "diglot")
+  all <- read_capabilities(file)
+  found <- all[all$framework == "torch", ]
+  expect_named(summary(found), c("capability", "PyTorch"))
+  expect_identical(nrow(summary(found[1:3, ])), 3L)
+  text <- capture.output(print(found))
+  expect_match(text[1L], "^PyTorch [0-9.+a-z]+: ")
+  expect_false(any(grepl("TensorFlow", text)))
+  # what Python says of the whole
+  theirs <- python_says(c(
+    "from diglot.comparison import FrameworkCapabilities",
+    sprintf("wide = FrameworkCapabilities.read_csv(r'%s').wide()", file),
+    "print('\\n'.join(wide.columns))", "print('\\n'.join(wide.to_numpy().T.ravel()))"
+  ))
+  ours <- summary(all)
+  expect_identical(c(names(ours)[-1L], unlist(ours[-1L], use.names = FALSE)), theirs)
+  few <- all[c("label", "status")]
+  expect_identical(class(few), c("tbl_df", "tbl", "data.frame"))
+  expect_null(attr(few, "machine"))
 })
 
 test_that("capabilities that cannot be are refused by name", {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from diglot.bridge import plain, received
 from diglot.bridge.answers import answered
 
 _COUNTS = ("epochs", "rounds", "seed")
-_ABOUT = ("task", "device", "epochs", "rounds", "threads", "date")
+_ABOUT = ("task", "device", "epochs", "rounds", "threads", "wall_seconds", "date")
 _TABLES = ("table", "epoch_times", "losses")
 
 
@@ -28,17 +29,16 @@ def compare_frameworks(
         A list of names, or None for today's.
     task
     options
-        What `diglot.compare_frameworks` takes beside.
+        What `diglot.compare_frameworks` takes beside; ``cache``, R's variable DIGLOT_CACHE.
 
     Returns
     -------
     dict
         The tables ``table``, ``epoch_times``, ``losses`` and ``summary``; ``machine``; and
-        ``task``, ``device``, ``epochs``, ``rounds``, ``seed``, ``threads``, ``date``.
+        ``task``, ``device``, ``epochs``, ``rounds``, ``seed``, ``threads``, ``wall_seconds``,
+        ``date``.
     """
-    given = {k: received.whole(v) if k in _COUNTS else v for k, v in dict(options).items()}
-    if given.get("python") is not None:
-        given["python"] = dict(given["python"])
+    given = {k: received.whole(v) if k in _COUNTS else v for k, v in _chosen(options).items()}
     found = diglot.compare_frameworks(
         None if frameworks is None else [str(name) for name in _several(frameworks)],
         task,
@@ -77,11 +77,10 @@ def check_capabilities(
     Returns
     -------
     dict
-        ``table``, ``wide`` (its first column ``capability``), ``machine`` and ``date``.
+        ``table``; ``capabilities`` and ``told``, all there are and what tables call them, in
+        their order; ``machine`` and ``date``.
     """
-    given = dict(options)
-    if given.get("python") is not None:
-        given["python"] = dict(given["python"])
+    given = _chosen(options)
     names = [None if some is None else _several(some) for some in (frameworks, capabilities)]
     found = diglot.check_capabilities(*names, verbose=received.listener(progress), **given)
     return _as_capabilities(found)
@@ -106,6 +105,19 @@ def write_capabilities(given: Mapping[str, Any], path: str) -> list[str]:
     return [str(found.to_csv(path))]
 
 
+def _chosen(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options as Python takes them, once R's variable is this process's, too."""
+    given = dict(options)
+    cache = given.pop("cache", None)
+    if cache:
+        os.environ["DIGLOT_CACHE"] = cache
+    elif cache is not None:
+        os.environ.pop("DIGLOT_CACHE", None)
+    if given.get("python") is not None:
+        given["python"] = dict(given["python"])
+    return given
+
+
 def _several(names: Any) -> list[Any]:
     """Return a list: R sends one name as a text."""
     return [names] if isinstance(names, str) else list(names)
@@ -124,9 +136,12 @@ def _as_data(found: Any) -> dict[str, Any]:
 
 
 def _as_capabilities(found: Any) -> dict[str, Any]:
+    from diglot.comparison.capability import CAPABILITIES
+
     return {
         "table": plain.table(found.table.astype({"lines": "float64"})),
-        "wide": plain.table(found.wide().rename_axis("capability").reset_index()),
+        "capabilities": list(CAPABILITIES),
+        "told": list(CAPABILITIES.values()),
         "machine": {name: plain.plain(value) for name, value in found.machine.items()},
         "date": found.date,
     }
@@ -146,6 +161,7 @@ def _from_r(given: Mapping[str, Any]) -> Any:
     for name, column in (("epoch_times", "round"), ("epoch_times", "epoch"), ("losses", "step")):
         tables[name][column] = tables[name][column].astype("int64")
     about = {name: received.whole(given[name]) for name in _ABOUT}
+    about["wall_seconds"] = float(given["wall_seconds"])
     return FrameworkComparison(
         table=typed(tables["table"]),
         epoch_times=tables["epoch_times"],

@@ -40,37 +40,68 @@ CAPABILITIES = {
     "custom_operator": "new operator in Python",
     "loop": "loop in the graph",
     "condition": "condition in the graph",
-    "pretrained": "ONNX or Caffe file",
+    "onnx_file": "ONNX file",
+    "caffe_file": "Caffe file",
     "devices": "several devices",
     "r": "use from R",
 }
 """What is tried, and what tables call it."""
 
-# Where the documentation tells what there is, and this is not among it.
-_TORCH_ONNX = "https://docs.pytorch.org/docs/stable/onnx.html"
-_KERAS_FILES = "https://keras.io/guides/serialization_and_saving/"
-_KERAS_LOOPS = "https://keras.io/guides/writing_a_custom_training_loop_in_tensorflow/"
-_KERAS_DEVICES = "https://keras.io/guides/distributed_training_with_{}/"  # by the backend's means
+# Where it is told what there is, and this is not among it.
+_KERAS = "https://keras.io/guides/"
+_KERAS_2 = "https://github.com/keras-team/keras/blob/2.2.5/keras/"
+# What a loop and a condition are there: Python's own, which no graph keeps.
+_KERAS_TORCH = "https://github.com/keras-team/keras/blob/v3.15.1/keras/src/backend/torch/core.py"
 _MXNET_LOOPS = "https://github.com/apache/mxnet/releases/tag/1.3.0"  # the first that had them
+_MXNET_CAFFE = "https://github.com/apache/mxnet/tree/v1.x/tools/caffe_converter"  # in no package
+_CAFFE_TO_TENSORFLOW = "https://github.com/ethereon/caffe-tensorflow"  # others', for TensorFlow 0
+_THEANO_FILES = "https://docs.huihoo.com/theano/0.8/library/misc/pkl_utils.html"
+_PYTENSOR = "https://pytensor.readthedocs.io/en/latest/"
+# The format is of September 2017.
+_ONNX_BEGAN = (
+    "https://azure.microsoft.com/en-us/blog/"
+    "microsoft-and-facebook-create-open-ecosystem-for-ai-model-interoperability/"
+)
 NOT_OFFERED = {
-    ("torch", "pretrained"): _TORCH_ONNX,
-    ("tensorflow", "pretrained"): "https://www.tensorflow.org/guide/saved_model",
-    ("jax", "pretrained"): "https://docs.jax.dev/en/latest/export/index.html",
-    ("pytensor", "pretrained"): "https://pytensor.readthedocs.io/en/latest/library/index.html",
-    ("pytensor", "devices"): "https://pytensor.readthedocs.io/en/latest/library/config.html",
-    ("keras-tensorflow", "devices"): _KERAS_DEVICES.format("tensorflow"),
-    ("keras-torch", "devices"): _KERAS_DEVICES.format("torch"),
+    ("mxnet", "caffe_file"): _MXNET_CAFFE,
+    ("torch", "onnx_file"): "https://docs.pytorch.org/docs/stable/onnx.html",
+    ("torch", "caffe_file"): "https://docs.pytorch.org/docs/stable/notes/serialization.html",
+    ("tensorflow", "onnx_file"): "https://github.com/onnx/onnx-tensorflow",  # ONNX's, for 2.4
+    ("tensorflow", "caffe_file"): _CAFFE_TO_TENSORFLOW,
+    ("jax", "onnx_file"): "https://github.com/google/jaxonnxruntime",  # another package
+    ("jax", "caffe_file"): "https://docs.jax.dev/en/latest/export/index.html",
+    ("pytensor", "onnx_file"): f"{_PYTENSOR}library/index.html",
+    ("pytensor", "caffe_file"): f"{_PYTENSOR}library/index.html",
+    ("pytensor", "devices"): f"{_PYTENSOR}library/config.html",
+    ("keras-torch", "loop"): _KERAS_TORCH,
+    ("keras-torch", "condition"): _KERAS_TORCH,
     ("mxnet-0.9", "loop"): _MXNET_LOOPS,
     ("mxnet-0.9", "condition"): _MXNET_LOOPS,
+    ("mxnet-0.9", "caffe_file"): _MXNET_CAFFE,
+    ("tensorflow-0.12", "caffe_file"): _CAFFE_TO_TENSORFLOW,
+    ("theano-0.8", "caffe_file"): _THEANO_FILES,
+    # Of GPUs alone.
+    ("theano-0.8", "devices"): "https://docs.huihoo.com/theano/0.8/tutorial/using_multi_gpu.html",
+    ("keras-2-theano", "caffe_file"): f"{_KERAS_2}engine/saving.py",
+    ("keras-2-theano", "devices"): f"{_KERAS_2}utils/multi_gpu_utils.py",  # TensorFlow's alone
+    ("keras-2-theano", "loop"): f"{_KERAS_2}backend/theano_backend.py",
     **{
-        (f"keras-{backend}", name): address
+        (name, "onnx_file"): _ONNX_BEGAN
+        for name in ("theano-0.8", "tensorflow-0.12", "mxnet-0.9", "keras-2-theano")
+    },
+    **{
+        (f"keras-{backend}", name): _KERAS + page
         for backend in ("tensorflow", "jax", "torch")
-        for name, address in (("autodiff", _KERAS_LOOPS), ("pretrained", _KERAS_FILES))
+        for name, page in (
+            ("autodiff", f"writing_a_custom_training_loop_in_{backend}/"),  # the backend's
+            ("onnx_file", "serialization_and_saving/"),
+            ("caffe_file", "serialization_and_saving/"),
+        )
     },
 }
 
 # What a script needs beside its framework.
-_EXTRAS = {("mxnet", "pretrained"): ("onnx>=1.13,<1.14",)}
+_EXTRAS = {("mxnet", "onnx_file"): ("onnx>=1.13,<1.14",)}
 
 DIGLOT = Framework(
     "diglot", "diglot on MXNet", "today", "diglot", "", (),
@@ -113,9 +144,9 @@ def check_capabilities(
     capabilities : str or sequence of str, optional
         "autodiff", "convolution", "recurrence" (an LSTM), "rbm" (a restricted Boltzmann machine by
         contrastive divergence), "custom_operator" (a new one in Python, with its gradient), "loop"
-        and "condition" (inside a graph), "pretrained" (a file in ONNX's or Caffe's format),
-        "devices" (training on two, processors where there is no GPU), "r" (use from R; needs
-        Rscript and R's package reticulate). By default all.
+        and "condition" (inside a graph), "onnx_file" and "caffe_file" (files in these formats), "devices"
+        (training on two, which here are parts of the processor), "r" (use from R; needs Rscript
+        and R's package reticulate). By default all.
     era, python, install, verbose
         As for `compare_frameworks`.
 
@@ -142,13 +173,7 @@ def check_capabilities(
     """
     flag("install", install)
     rows = _rows(capabilities)
-    tried = [name for name in _KNOWN if _scripts(_KNOWN[name])]
-    default = (*TODAY, "diglot")
-    chosen = [
-        framework
-        for framework in chosen_frameworks(frameworks, era, known=_KNOWN, default=default)
-        if frameworks is not None or framework.name in tried
-    ]
+    chosen = chosen_frameworks(frameworks, era, known=_KNOWN, default=(*TODAY, "diglot"))
     pythons = checked_pythons(python, _KNOWN)
     listener = reporter(verbose)
     table: list[dict[str, Any]] = []
@@ -289,11 +314,16 @@ def _rows(names: Any) -> list[str]:
 
 def _scripts(framework: Framework) -> dict[str, Path]:
     """Return the scripts of a framework by what they try; Keras has one set for its backends."""
-    own = SCRIPTS / framework.name
-    folder = own if own.is_dir() else SCRIPTS / framework.name.partition("-")[0]
-    if framework.era == "2016" and folder != own:
-        return {}
-    return {path.stem: path for path in sorted(folder.glob("*.*")) if path.suffix in (".py", ".R")}
+    folders = [SCRIPTS / framework.name]
+    if framework.era == "today":
+        # What all backends of Keras share; a backend's own goes before.
+        folders.insert(0, SCRIPTS / framework.name.partition("-")[0])
+    return {
+        path.stem: path
+        for folder in folders
+        for path in sorted(folder.glob("*.*"))
+        if path.suffix in (".py", ".R")
+    }
 
 
 def _tried(framework: Framework, name: str, python: Any, install: bool) -> dict[str, Any]:
@@ -305,7 +335,7 @@ def _tried(framework: Framework, name: str, python: Any, install: bool) -> dict[
         return {**row, "status": "not offered", "detail": NOT_OFFERED[framework.name, name]}
     script = _scripts(framework).get(name)
     if script is None:
-        return {**row, "status": "not tried", "detail": ""}
+        return {**row, "status": "not tried", "detail": "diglot has no script for it"}
     try:
         place = _place(framework, name, python, install)
         row["version"] = _version(framework, place)

@@ -14,13 +14,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from diglot.comparison.frameworks import Framework
+from diglot.comparison.frameworks import OTHER_NAMES, Framework
 from diglot.errors import InputError, MissingPackageError
 
 __all__ = ["Environment", "cache_folder", "environment", "find_python", "plain_variables"]
@@ -44,27 +44,24 @@ class Environment:
     packages: Path
     seconds: float = 0.0
 
-    def size(self, requirements: Sequence[str]) -> int:
-        """Return the bytes of packages and all that they require, as far as it is installed."""
+    def size(self, framework: Framework, device: str = "cpu") -> float:
+        """Return the bytes of a framework's packages and all that they require, as installed.
+
+        NaN where it is not all there under a name that is known: what is left would be too little.
+        """
         known = {_plain(d.metadata["Name"] or ""): d for d in self._distributions()}
-        left, seen, total = [_plain(_name(text)) for text in requirements], set(), 0
-        while left:
-            name = left.pop()
-            if name in seen or name not in known:
-                continue
-            seen.add(name)
-            total += sum(_size(known[name].locate_file(file)) for file in known[name].files or [])
-            left += [
-                _plain(_name(text)) for text in known[name].requires or [] if "extra ==" not in text
-            ]
-        return total
+        wanted = [_parsed(text) for text in framework.needs(device)]
+        wanted += [(_plain(name), frozenset()) for name in (framework.package, framework.engine)]
+        roots = [(_installed(name, known), extras) for name, extras in wanted if name]
+        for name in (framework.package, framework.engine):
+            if name and _installed(_plain(name), known) not in known:
+                return float("nan")
+        return float(sum(_bytes(known[name]) for name in _with_all(roots, known)))
 
     def version(self, name: str) -> str:
-        """Return the version of a package, or ""."""
-        for distribution in self._distributions():
-            if _plain(distribution.metadata["Name"] or "") == _plain(name):
-                return distribution.version
-        return ""
+        """Return the version of a package, or of what there is instead of it, or ""."""
+        known = {_plain(d.metadata["Name"] or ""): d.version for d in self._distributions()}
+        return known.get(_installed(_plain(name), known), "")
 
     def _distributions(self) -> Iterator[metadata.Distribution]:
         return iter(metadata.distributions(path=[str(self.packages)]))
@@ -107,7 +104,7 @@ def environment(
     """
     if python is not None:
         return _named(Path(os.path.expanduser(python)))
-    requirements = framework.gpu if device == "gpu" else framework.requirements
+    requirements = framework.needs(device)
     if not requirements:
         raise MissingPackageError(
             f"diglot knows no packages of {framework.label} for a GPU: name a Python that has it, "
@@ -356,6 +353,47 @@ def _plain(name: str) -> str:
 
 def _name(requirement: str) -> str:
     return re.split(r"[^A-Za-z0-9._-]", requirement.strip(), maxsplit=1)[0]
+
+
+Wanted = tuple[str, frozenset[str]]
+
+
+def _parsed(requirement: str) -> Wanted:
+    """Return the name and the extras of a requirement, such as jax[cuda13]>=0.4."""
+    extras = re.match(r"[^\[;<>=!~]*\[([^\]]*)\]", requirement)
+    names = extras[1].split(",") if extras else []
+    return _plain(_name(requirement)), frozenset(_kind(name) for name in names)
+
+
+def _kind(extra: str) -> str:
+    """Return an extra without its version: a GPU's may be cuda12 or cuda13."""
+    return re.sub(r"[0-9].*", "", _plain(extra.strip()))
+
+
+def _installed(name: str, known: Iterable[str]) -> str:
+    """Return the name under which a package is there, if it is."""
+    names = (name, *map(_plain, OTHER_NAMES.get(name, ())))
+    return next((each for each in names if each in known), name)
+
+
+def _with_all(roots: Iterable[Wanted], known: Mapping[str, metadata.Distribution]) -> set[str]:
+    """Return packages with all that they require, as far as it is there."""
+    left, seen = list(roots), set[Wanted]()
+    while left:
+        wanted = left.pop()
+        name, extras = wanted
+        if wanted in seen or name not in known:
+            continue
+        seen.add(wanted)
+        for text in known[name].requires or []:
+            for_extras = re.findall(r"extra\s*==\s*['\"]([^'\"]+)['\"]", text)
+            if not for_extras or extras & {_kind(extra) for extra in for_extras}:
+                left.append(_parsed(text))
+    return {name for name, _ in seen}
+
+
+def _bytes(distribution: metadata.Distribution) -> int:
+    return sum(_size(distribution.locate_file(file)) for file in distribution.files or [])
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -8,8 +8,9 @@ from difflib import get_close_matches
 from typing import Any
 
 from diglot.errors import InputError
+from diglot.gpus import CUDA11_WHEELS
 
-__all__ = ["FRAMEWORKS", "TODAY", "Framework", "chosen_frameworks"]
+__all__ = ["FRAMEWORKS", "OTHER_NAMES", "TODAY", "Framework", "chosen_frameworks"]
 
 TODAY = ("mxnet", "tensorflow", "torch", "jax", "pytensor")
 """What is compared where nobody says what."""
@@ -33,6 +34,8 @@ class Framework:
         time, with everything pinned, as old installers take releases that need a newer Python.
     package : str
         The distribution whose version counts.
+    engine : str
+        The distribution that it computes by, where that is another one.
     runner : str
         The script in ``runners/``.
     requirements : tuple of str
@@ -63,6 +66,17 @@ class Framework:
     tools: tuple[str, ...] = ()
     local_build: tuple[str, str] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    engine: str = ""
+
+    def needs(self, device: str) -> tuple[str, ...]:
+        """Return what pip installs for a device, "cpu" or "gpu".
+
+        Examples
+        --------
+        >>> FRAMEWORKS["jax"].needs("gpu")
+        ('jax[cuda13]',)
+        """
+        return self.gpu if device == "gpu" else self.requirements
 
 
 # TensorFlow and JAX would take all of a GPU's memory at once.
@@ -70,11 +84,19 @@ _TF = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
 _JAX = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 _TENSORFLOW = ("tensorflow-cpu>=2.16",)
 _OLD_NUMPY = "numpy==1.16.6"
+_FOR_MXNET = ("numpy>=1.23,<2", "setuptools")
+
+OTHER_NAMES = {
+    "mxnet": ("mxnet-cu117", "mxnet-cu116", "mxnet-cu115", "mxnet-cu114", "mxnet-cu112"),
+    "tensorflow-cpu": ("tensorflow", "tensorflow-gpu", "tensorflow-intel", "tensorflow-macos"),
+    "tensorflow": ("tensorflow-gpu", "tensorflow-cpu"),
+}
+"""Other distributions of the same thing, which a Python that the user names may have."""
 
 _ALL = (
     Framework(
         "mxnet", "MXNet", "today", "mxnet", "mxnet_gluon.py",
-        ("mxnet>=1.9.1", "numpy>=1.23,<2", "setuptools"),
+        ("mxnet>=1.9.1", *_FOR_MXNET), gpu=(*CUDA11_WHEELS, *_FOR_MXNET),
         pythons=((3, 8), (3, 12)),
     ),
     Framework(
@@ -97,22 +119,22 @@ _ALL = (
     Framework(
         "keras-tensorflow", "Keras on TensorFlow", "today", "keras", "run_keras.py",
         (*_TENSORFLOW, "keras>=3"), gpu=("tensorflow[and-cuda]>=2.16", "keras>=3"),
-        environment={**_TF, "KERAS_BACKEND": "tensorflow"},
+        environment={**_TF, "KERAS_BACKEND": "tensorflow"}, engine="tensorflow-cpu",
     ),
     Framework(
         "keras-jax", "Keras on JAX", "today", "keras", "run_keras.py",
         ("jax", "keras>=3"), gpu=("jax[cuda13]", "keras>=3"),
-        environment={**_JAX, "KERAS_BACKEND": "jax"},
+        environment={**_JAX, "KERAS_BACKEND": "jax"}, engine="jax",
     ),
     Framework(
         "keras-torch", "Keras on PyTorch", "today", "keras", "run_keras.py",
         ("torch>=2", "keras>=3"), gpu=("torch>=2", "keras>=3"), local_build=("torch", "cpu"),
-        environment={"KERAS_BACKEND": "torch"},
+        environment={"KERAS_BACKEND": "torch"}, engine="torch",
     ),
     Framework(
         "theano-0.8", "Theano 0.8 and Lasagne", "2016", "Theano", "run_lasagne.py",
         ("Theano==0.8.2", "Lasagne==0.1", _OLD_NUMPY, "scipy==1.2.3", "six==1.16.0"),
-        pythons=((3, 6), (3, 6)),
+        pythons=((3, 6), (3, 6)), engine="Lasagne",
         environment={"THEANO_FLAGS": "floatX=float32,base_compiledir={scratch}{blas}"},
     ),
     Framework(
@@ -133,7 +155,7 @@ _ALL = (
     Framework(
         "keras-2-theano", "Keras 2 on Theano 1.0", "2016", "Keras", "run_keras_2.py",
         ("Keras==2.2.5", "Theano==1.0.5", _OLD_NUMPY, "scipy==1.2.3", "six==1.16.0"),
-        pythons=((3, 7), (3, 7)),
+        pythons=((3, 7), (3, 7)), engine="Theano",
         environment={
             "KERAS_BACKEND": "theano",
             "THEANO_FLAGS": "floatX=float32,base_compiledir={scratch}{blas}",

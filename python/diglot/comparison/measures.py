@@ -107,7 +107,7 @@ def run_once(
         scratch.mkdir()
         file = Path(folder, "given.safetensors")
         given.write(file, threads=threads, device=device)
-        settings = runner_settings(framework, where, threads, scratch)
+        settings = runner_settings(framework, where, threads, scratch, device)
         variables = {**plain_variables(), **settings, "PYTHONDONTWRITEBYTECODE": "1"}
         # The runner finds handover.py beside the framework's own scripts.
         variables["PYTHONPATH"] = str(RUNNERS)
@@ -140,8 +140,21 @@ def program_lines(script: Path, network: str) -> int:
 # ---- the process
 
 
+# JAX takes what is named, and fails where that is not there.
+_DEVICE = {
+    "cpu": {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"},
+    # Single precision is what is compared: the shorter numbers of newer GPUs are switched off, in
+    # NVIDIA's libraries and in JAX, which has products of its own.
+    "gpu": {
+        "JAX_PLATFORMS": "cuda,cpu",
+        "JAX_DEFAULT_MATMUL_PRECISION": "highest",
+        "NVIDIA_TF32_OVERRIDE": "0",
+    },
+}
+
+
 def runner_settings(
-    framework: Framework, where: Environment, threads: int, scratch: Path
+    framework: Framework, where: Environment, threads: int, scratch: Path, device: str = "cpu"
 ) -> dict[str, str]:
     """Return the variables that a runner is given beside the user's own."""
     blas = ctypes.util.find_library("openblas")
@@ -151,7 +164,7 @@ def runner_settings(
         "blas": f",blas.ldflags=-l:{blas}" if blas else "",
         "pytensor_blas": f",blas__ldflags=-l:{blas}" if blas else "",
     }
-    settings = {name: str(threads) for name in _THREADS}
+    settings = {name: str(threads) for name in _THREADS} | _DEVICE[device]
     settings |= {name: text.format(**words) for name, text in framework.environment.items()}
     # CUDA's libraries from Python packages, where the system's loader does not look.
     libraries = sorted(str(path) for path in where.packages.glob("nvidia/*/lib"))
@@ -247,11 +260,14 @@ def _resident(root: int) -> int:
 
 
 def _gpu_memory() -> int:
-    """Return the bytes in use on the first GPU, by all processes."""
+    """Return the bytes in use on the GPU that is computed on, by all processes."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return 0
-    command = [program, "--query-gpu=memory.used", "--format=csv,noheader,nounits", "--id=0"]
+    # The first of those that frameworks are shown.
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip() or "0"
+    query = ["--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+    command = [program, *query, f"--id={shown}"]
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=True

@@ -58,6 +58,9 @@ MEASURES = {
 }
 """The measures, and whether the most or the least is best."""
 
+# An accuracy can be 0; what takes no time or space was not measured.
+_MAY_BE_NONE = ("accuracy",)
+
 _SHOWN = {
     "label": "",
     "version": "version",
@@ -66,13 +69,14 @@ _SHOWN = {
     "first_step_seconds": "first step s",
     "import_seconds": "import s",
     "memory_mib": "memory MiB",
+    "device_memory_mib": "GPU MiB",
     "accuracy": "accuracy",
     "interval": "95% interval",
     "installed_mib": "installed MiB",
     "lines": "lines",
     "same": "same losses",
 }
-_ABOUT = ("task", "device", "epochs", "rounds", "seed", "threads", "date")
+_ABOUT = ("task", "device", "epochs", "rounds", "seed", "threads", "wall_seconds", "date")
 _PARTS = ("epochs", "losses")
 
 
@@ -88,9 +92,10 @@ class FrameworkComparison:
         ``difference``, the largest relative one; ``images_per_second`` in training, the median over
         epochs without the warm-up, with the slowest and the fastest epoch (``_lower``,
         ``_upper``); ``first_step_seconds``, which holds what is compiled; ``import_seconds``;
-        ``memory_mib``, ``device_memory_mib``, at their peaks; ``accuracy`` on ``n`` test images,
-        with Wilson's 95% interval; ``installed_mib`` of its packages; ``lines`` of its program;
-        ``settings``, variables that were set; ``problem``, why it was not measured, or "".
+        ``memory_mib``, and of the GPU ``device_memory_mib``, at their peaks; ``accuracy`` on ``n``
+        test images, with Wilson's 95% interval; ``installed_mib`` of its packages, NaN where they
+        are not known; ``lines`` of its program; ``settings``, variables that were set;
+        ``problem``, why it was not measured, or "".
     epoch_times : DataFrame
         ``framework``, ``round``, ``epoch``, ``seconds``, ``images_per_second``; the first epoch
         warms up.
@@ -100,6 +105,8 @@ class FrameworkComparison:
         Such as "lenet-mnist"; "lenet-digits" where digits stood in for MNIST.
     device : {"cpu", "gpu"}
     epochs, rounds, seed, threads : int
+    wall_seconds : float
+        What all of it took, environments that were made included; NaN where a file does not say.
     machine : dict
         ``processor``, ``cores``, ``memory_mib``, ``system``, ``gpu``.
     date : str
@@ -115,6 +122,7 @@ class FrameworkComparison:
     rounds: int
     seed: int
     threads: int
+    wall_seconds: float
     machine: Mapping[str, Any]
     date: str
 
@@ -147,7 +155,9 @@ class FrameworkComparison:
         for measure, best in MEASURES.items():
             values = ranked[measure].astype("float64")
             part = pd.DataFrame({"framework": ranked["framework"], "value": values}).dropna()
-            if not len(part) or not part["value"].any():
+            if measure not in _MAY_BE_NONE:
+                part = part[part["value"] > 0]  # nothing was measured
+            if not len(part):
                 continue  # such as memory of a GPU on a CPU
             part = part.sort_values("value", ascending=best == "least", kind="stable")
             part.insert(0, "measure", measure)
@@ -209,7 +219,8 @@ class FrameworkComparison:
                 for name in table.columns
                 if name.startswith("machine_")
             }
-            about = {name: given[name] for name in _ABOUT}
+            about = {name: given[name] for name in _ABOUT if name != "wall_seconds"}
+            about["wall_seconds"] = float(given.get("wall_seconds", np.nan))
             for name in ("epochs", "rounds", "seed", "threads"):
                 about[name] = int(about[name])
             table = typed(table[list(COLUMNS)])
@@ -241,9 +252,11 @@ class FrameworkComparison:
         """Return the rows that were measured, the fastest first, as text."""
         rows = self.table[self.table["problem"] == ""]
         rows = rows.sort_values(["rank", "images_per_second"], ascending=[True, False])
-        return pd.DataFrame([_as_text(row) for row in rows.to_dict("records")], columns=_SHOWN)[
-            list(_SHOWN)
-        ].rename(columns=_SHOWN)
+        texts = [_as_text(row) for row in rows.to_dict("records")]
+        shown = dict(_SHOWN)
+        if not (rows["device_memory_mib"] > 0).any():
+            del shown["device_memory_mib"]
+        return pd.DataFrame(texts, columns=list(shown)).rename(columns=shown)
 
     def _remarks(self) -> list[str]:
         lines = []
@@ -276,9 +289,10 @@ def _as_text(row: Mapping[str, Any]) -> dict[str, str]:
         "first_step_seconds": f"{row['first_step_seconds']:.2f}",
         "import_seconds": f"{row['import_seconds']:.2f}",
         "memory_mib": f"{row['memory_mib']:,.0f}",
+        "device_memory_mib": f"{row['device_memory_mib']:,.0f}",
         "accuracy": f"{row['accuracy']:.3f}",
         "interval": ends("accuracy", ".3f"),
-        "installed_mib": f"{row['installed_mib']:,.0f}",
+        "installed_mib": "" if np.isnan(row["installed_mib"]) else f"{row['installed_mib']:,.0f}",
         "lines": str(row["lines"]),
         "same": "yes" if row["agrees"] else "NO",
     }

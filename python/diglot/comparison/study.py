@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -80,7 +81,9 @@ def compare_frameworks(
         Pythons that have a framework already, by its name: ``{"torch": "/opt/torch/bin/python"}``.
     install : bool
         Whether environments that are not there yet are made: by pip, in the folder that the
-        variable DIGLOT_CACHE names, else in the user's cache. The five take about 4 GB.
+        variable DIGLOT_CACHE names, else in the user's cache. The five take about 4 GB where pip
+        finds PyTorch's build for the CPU (name PyTorch's index of these in pip's own variable
+        PIP_EXTRA_INDEX_URL); the usual one for Linux brings several GB of CUDA along.
     seed : int
         Of the first weights, the drawings and the order of the batches.
     verbose : {"auto", True, False} or callable
@@ -99,7 +102,9 @@ def compare_frameworks(
     Notes
     -----
     Stochastic gradient descent with momentum 0.9 and a constant rate, which all frameworks define
-    alike, in single precision. Each computes with as many threads as there are physical cores.
+    alike, in single precision. Each computes with as many threads as there are physical cores. On
+    a GPU the shorter numbers of newer ones (TF32) are switched off, and a framework that computes
+    on the processor after all fails.
 
     Examples
     --------
@@ -119,6 +124,7 @@ def compare_frameworks(
     problems: dict[str, str] = {}
     runs: Runs = {framework.name: [] for framework in chosen}
     listener = reporter(verbose)
+    began = time.monotonic()
     try:
         places = _environments(chosen, device, pythons, install, problems, listener)
         _measure(chosen, places, given, rounds, threads, device, runs, problems, listener)
@@ -128,9 +134,10 @@ def compare_frameworks(
         warnings.warn("interrupted: what was measured is kept", InterruptedFitWarning, stacklevel=2)
     finally:
         listener.finish()
+    wall_seconds = time.monotonic() - began
     expected = reference_losses(given)
     rows = [
-        _row(framework, runs[framework.name], problems, places, given, expected)
+        _row(framework, runs[framework.name], problems, places, given, expected, device)
         for framework in chosen
     ]
     return FrameworkComparison(
@@ -143,6 +150,7 @@ def compare_frameworks(
         rounds=rounds,
         seed=seed,
         threads=threads,
+        wall_seconds=round(wall_seconds, 1),
         machine=this_machine(),
         date=date.today().isoformat(),
     )
@@ -241,6 +249,7 @@ def _row(
     places: Mapping[str, Environment],
     given: Handover,
     expected: np.ndarray,
+    device: str,
 ) -> dict[str, Any]:
     named = {"framework": framework.name, "label": framework.label, "era": framework.era}
     problem = problems.get(framework.name, "" if runs else "interrupted")
@@ -273,7 +282,7 @@ def _row(
         "accuracy_lower": float(lower),
         "accuracy_upper": float(upper),
         "n": first.n,
-        "installed_mib": place.size(framework.requirements) / _MIB,
+        "installed_mib": place.size(framework, device) / _MIB,
         "lines": program_lines(RUNNERS / framework.runner, given.settings["network"]),
         "settings": " ".join(f"{name}={value}" for name, value in sorted(first.settings.items())),
     }

@@ -175,12 +175,11 @@ def hand_over(
     """Put together images (n, height, width, channels), uint8, and what is drawn by the seed."""
     tensors = {}
     for part, (images, labels) in sets.items():
-        used = len(images) // task.batch * task.batch if part == "test" else len(images)
-        if used < task.batch:
-            raise InputError(f"there are {len(images)} images to {part}, fewer than a batch")
-        specked = _specked(images[:used], stream(seed, f"comparison specks {part}"))
+        if part == "train" and len(images) < task.batch:
+            raise InputError(f"there are {len(images)} images to train, fewer than a batch")
+        specked = _specked(images, stream(seed, f"comparison specks {part}"))
         tensors[f"{part}.images"] = specked[..., 0] if task.network == "lstm" else specked
-        tensors[f"{part}.labels"] = labels[:used].astype(np.int32)
+        tensors[f"{part}.labels"] = labels.astype(np.int32)
     rows = len(tensors["train.labels"]) // task.batch * task.batch
     orders = [
         stream(seed, "comparison order", epoch).permutation(len(tensors["train.labels"]))[:rows]

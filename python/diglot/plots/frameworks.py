@@ -22,13 +22,14 @@ _COLUMNS = (
 
 
 def plot_frameworks(table: pd.DataFrame, epoch_times: pd.DataFrame) -> Figure:
-    """Draw a comparison of frameworks in three panels.
+    """Draw a comparison of frameworks in three panels, four where memory of a GPU was measured.
 
     Parameters
     ----------
     table : DataFrame
         As from `compare_frameworks`: ``framework``, ``label``, ``agrees``, ``problem``,
-        ``images_per_second`` and ``accuracy`` with ``_lower`` and ``_upper``, ``memory_mib``.
+        ``images_per_second`` and ``accuracy`` with ``_lower`` and ``_upper``, ``memory_mib``,
+        and perhaps ``device_memory_mib``.
     epoch_times : DataFrame
         ``framework``, ``round``, ``seconds``: the time that training took is their sum in a
         round, the median of rounds.
@@ -37,7 +38,8 @@ def plot_frameworks(table: pd.DataFrame, epoch_times: pd.DataFrame) -> Figure:
     -------
     matplotlib Figure
         Speed with the slowest and the fastest epoch; accuracy with its interval against the time
-        of training; memory at its peak. Frameworks that compute something else are grey.
+        of training; memory at its peak, the GPU's beside it. Frameworks that
+        compute something else are grey.
 
     Raises
     ------
@@ -63,17 +65,22 @@ def plot_frameworks(table: pd.DataFrame, epoch_times: pd.DataFrame) -> Figure:
         raise InputError("no framework was measured: there is nothing to draw.")
     rows = rows.sort_values("images_per_second", ascending=False)
     colours = [BLUE if agrees is True else SOFT for agrees in rows["agrees"].astype(object)]
-    figure = new_figure(11.0, 1.2 + 0.32 * len(rows) if len(rows) > 6 else 3.2)
-    axes = [plain(ax) for ax in figure.subplots(1, 3)]
+    memories = {"memory_mib": "memory, MiB", "device_memory_mib": "memory of the GPU, MiB"}
+    if "device_memory_mib" not in rows or not (rows["device_memory_mib"] > 0).any():
+        del memories["device_memory_mib"]
+    panels = 2 + len(memories)
+    figure = new_figure(11.0 / 3 * panels, 1.2 + 0.32 * len(rows) if len(rows) > 6 else 3.2)
+    axes = [plain(ax) for ax in figure.subplots(1, panels)]
     speed = [rows[f"images_per_second{end}"].to_numpy(float) for end in ("", "_lower", "_upper")]
     _bars(axes[0], list(rows["label"]), speed[0], colours, (speed[1], speed[2]))
     axes[0].set_xlabel("images/s in training")
     heading(axes[0], "speed, slowest to fastest epoch")
     sums = times.groupby(["framework", "round"])["seconds"].sum().groupby("framework").median()
     _against_time(axes[1], rows, sums.reindex(rows["framework"]).to_numpy(float), colours)
-    _bars(axes[2], list(rows["label"]), rows["memory_mib"].to_numpy(float), colours)
-    axes[2].set_xlabel("memory, MiB")
-    heading(axes[2], "peak memory")
+    for ax, (name, told) in zip(axes[2:], memories.items(), strict=True):
+        _bars(ax, list(rows["label"]), rows[name].to_numpy(float), colours)
+        ax.set_xlabel(told)
+        heading(ax, "peak memory")
     return figure
 
 

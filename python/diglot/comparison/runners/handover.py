@@ -91,14 +91,29 @@ class Run:
         self._answer["epochs"].append({"seconds": seconds, "steps": len(losses)})
         self._answer["losses"] += [float(loss) for loss in losses]
 
+    def on(self, device):
+        """Stop unless it computed on the device that was asked for.
+
+        A framework that finds no GPU, or has a build without, may go on with the processor.
+        """
+        found = "cpu" if "cpu" in str(device).lower() else "gpu"
+        if found != self.device:
+            raise RuntimeError("it computed on %s, not on a %s" % (device, self.device.upper()))
+
     def test_batches(self):
-        """Yield the images to classify in the end."""
-        for start in range(0, len(self.test[0]), self.batch):
-            yield self.test[0][start : start + self.batch]
+        """Yield the images to classify in the end, the last batch filled up with the first ones.
+
+        What is compiled may be for whole batches alone.
+        """
+        images = self.test[0]
+        for start in range(0, len(images), self.batch):
+            rows = np.arange(start, start + self.batch) % len(images)
+            yield images[rows]
 
     def finish(self, classes, **about):
         """Hand back the classes of the test images, and what to know about the run."""
         predicted = np.concatenate([np.asarray(some).reshape(-1) for some in classes])
+        predicted = predicted[: len(self.test[1])]
         self._answer["right"] = int((predicted == self.test[1]).sum())
         self._answer["n"] = len(predicted)
         self._answer["memory"] = _memory()

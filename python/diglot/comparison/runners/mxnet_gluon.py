@@ -79,5 +79,6 @@ for batches in run.epochs():
     losses = [step(on_device(x), on_device(y)) for x, y in batches]
     run.epoch_done([loss.asscalar() for loss in losses])
 
+run.on(losses[-1].context)
 classes = [net(on_device(x)).argmax(axis=1).asnumpy() for x in run.test_batches()]
 run.finish(classes, version=mx.__version__)

@@ -44,7 +44,8 @@ net = {"lenet": lenet, "cnn": cnn, "lstm": lstm}[run.network](mx.sym.Variable("d
 net = mx.sym.SoftmaxOutput(net, name="softmax")
 shape = (run.batch,) + run.train[0].shape[1:]
 fixed = [name for name in net.list_arguments() if name == "lstm_h2h_bias"]
-module = mx.mod.Module(net, context=mx.cpu(), fixed_param_names=fixed)
+context = mx.gpu() if run.device == "gpu" else mx.cpu()
+module = mx.mod.Module(net, context=context, fixed_param_names=fixed)
 module.bind([("data", shape)], [("softmax_label", (run.batch,))])
 names = {"lstm.input": "lstm_i2h_weight", "lstm.recurrent": "lstm_h2h_weight"}
 names["lstm.bias"] = "lstm_i2h_bias"
@@ -75,6 +76,7 @@ def step(x, y):
 for batches in run.epochs():
     run.epoch_done([step(x, y) for x, y in batches])
 
+run.on(module.get_outputs()[0].context)
 classes = []
 for x in run.test_batches():
     module.forward(mx.io.DataBatch([mx.nd.array(x)], None), is_train=False)

@@ -82,4 +82,5 @@ for batches in run.epochs():
         losses.append(loss)
     run.epoch_done(jax.device_get(losses))
 
+run.on(loss.device)
 run.finish([classify(weights, x) for x in run.test_batches()], version=jax.__version__)

@@ -14,6 +14,7 @@ if backend == "torch":
     import torch
 
     torch.set_num_threads(run.threads)
+    torch.backends.cudnn.allow_tf32 = False
 elif backend == "tensorflow":
     import tensorflow as tf
 
@@ -61,5 +62,6 @@ def step(images, labels):
 for batches in run.epochs():
     run.epoch_done([step(x, y) for x, y in batches])
 
+run.on(model.trainable_variables[0].value.device)
 classes = [model.predict_on_batch(x).argmax(axis=1) for x in run.test_batches()]
 run.finish(classes, version=keras.__version__)

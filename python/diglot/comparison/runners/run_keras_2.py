@@ -6,6 +6,7 @@ run = Run("channels last")
 with run.importing():
     from keras import __version__, layers, losses, models, optimizers
     from keras.utils.conv_utils import convert_kernel
+    from theano import config
 
 
 # ---- lenet
@@ -51,5 +52,6 @@ model.compile(optimizers.SGD(run.rate, run.momentum), losses.sparse_categorical_
 for batches in run.epochs():
     run.epoch_done([model.train_on_batch(x, y) for x, y in batches])
 
+run.on(config.device)
 classes = [model.predict_on_batch(x).argmax(axis=1) for x in run.test_batches()]
 run.finish(classes, version=__version__)

@@ -83,5 +83,6 @@ step = theano.function([images, labels], loss, updates=updates)
 for batches in run.epochs():
     run.epoch_done([step(x, y) for x, y in batches])
 
+run.on(theano.config.device)
 classify = theano.function([images], shares.argmax(axis=1))
 run.finish([classify(x) for x in run.test_batches()], version=theano.__version__)

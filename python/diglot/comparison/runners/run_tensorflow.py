@@ -73,5 +73,6 @@ with tf.device(device):
     for batches in run.epochs():
         losses = [step(tf.constant(x), tf.constant(y)) for x, y in batches]
         run.epoch_done([loss.numpy() for loss in losses])
+    run.on(losses[-1].device)
     classes = [classify(tf.constant(x)).numpy() for x in run.test_batches()]
 run.finish(classes, version=tf.__version__)

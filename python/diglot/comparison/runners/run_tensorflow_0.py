@@ -6,6 +6,7 @@ run = Run("channels last")
 with run.importing():
     import numpy as np
     import tensorflow as tf
+    from tensorflow.python.client import device_lib
 
 given = run.weights
 
@@ -73,5 +74,6 @@ def step(x, y):
 for batches in run.epochs():
     run.epoch_done([step(x, y) for x, y in batches])
 
+run.on(device_lib.list_local_devices()[-1].name)  # the last is a GPU, if there is one
 found = [session.run(classes, {images: x}) for x in run.test_batches()]
 run.finish(found, version=tf.__version__)

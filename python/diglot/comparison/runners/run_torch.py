@@ -8,6 +8,7 @@ with run.importing():
     from torch import nn
 
 torch.set_num_threads(run.threads)
+torch.backends.cudnn.allow_tf32 = False
 device = torch.device("cuda" if run.device == "gpu" else "cpu")
 
 
@@ -67,6 +68,7 @@ for batches in run.epochs():
     losses = [step(torch.from_numpy(x), torch.from_numpy(y).long()) for x, y in batches]
     run.epoch_done([loss.item() for loss in losses])
 
+run.on(free[0].device)
 with torch.no_grad():
     classes = [net(torch.from_numpy(x).to(device)).argmax(1).cpu() for x in run.test_batches()]
 run.finish(classes, version=torch.__version__)

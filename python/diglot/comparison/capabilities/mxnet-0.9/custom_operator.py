@@ -15,6 +15,10 @@ class Rounded(mx.operator.CustomOp):
 
 @mx.operator.register("rounded")
 class RoundedProp(mx.operator.CustomOpProp):
+    def __init__(self):
+        # Else the gradient of the output is not handed on, and the process dies of it.
+        super().__init__(need_top_grad=True)
+
     def create_operator(self, ctx, shapes, dtypes):
         return Rounded()
 

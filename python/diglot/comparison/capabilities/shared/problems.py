@@ -192,25 +192,29 @@ class condition:
         near(gradients, [np.cos(up), 2 * down], "the gradient")
 
 
-class pretrained:
+def field(tag, value):
+    """Return a field of a message in the format of protocol buffers, which files are made of."""
+    if isinstance(value, int):
+        return varint(tag << 3) + varint(value)
+    value = value.encode() if isinstance(value, str) else value
+    return varint(tag << 3 | 2) + varint(len(value)) + value
+
+
+def varint(number):
+    """Return a whole number, seven bits a byte."""
+    found = b""
+    while number > 127:
+        found, number = found + bytes([number & 127 | 128]), number >> 7
+    return found + bytes([number])
+
+
+class onnx_file:
     """A file in ONNX's format: of images (n, 1, 2, 2), flattened, relu(W x + b)."""
 
     W, b, x = single(3, 4), single(3), single(2, 1, 2, 2)
 
     @classmethod
     def write(cls, path):
-        def number(n):
-            out = b""
-            while n > 127:
-                out, n = out + bytes([n & 127 | 128]), n >> 7
-            return out + bytes([n])
-
-        def field(tag, value):
-            if isinstance(value, int):
-                return number(tag << 3) + number(value)
-            value = value.encode() if isinstance(value, str) else value
-            return number(tag << 3 | 2) + number(len(value)) + value
-
         def tensor(name, array):
             dims = b"".join(field(1, n) for n in array.shape)
             return field(5, dims + field(2, 1) + field(8, name) + field(9, array.tobytes()))
@@ -237,6 +241,35 @@ class pretrained:
     def check(cls, output):
         flat = cls.x.astype(float).reshape(2, 4)
         near(output, np.maximum(flat.dot(cls.W.T) + cls.b, 0), "the output")
+
+
+class caffe_file(onnx_file):
+    """The same network in Caffe's format: its structure as text, its weights in another file."""
+
+    STRUCTURE = """
+        name: "small"
+        layer {
+          name: "data" type: "Input" top: "data"
+          input_param { shape { dim: 2 dim: 1 dim: 2 dim: 2 } }
+        }
+        layer {
+          name: "line" type: "InnerProduct" bottom: "data" top: "line"
+          inner_product_param { num_output: 3 }
+        }
+        layer { name: "relu" type: "ReLU" bottom: "line" top: "line" }
+    """
+
+    @classmethod
+    def write(cls, structure, weights):
+        def blob(array):
+            shape = field(7, field(1, b"".join(map(varint, array.shape))))
+            return field(7, shape + field(5, array.tobytes()))
+
+        layer = field(1, "line") + field(2, "InnerProduct") + blob(cls.W) + blob(cls.b)
+        with open(structure, "w") as file:
+            file.write(cls.STRUCTURE)
+        with open(weights, "wb") as file:
+            file.write(field(1, "small") + field(100, layer))
 
 
 class devices:

@@ -2,7 +2,7 @@
 
 import old_numpy  # noqa: F401
 import mxnet as mx
-from problems import pretrained as given
+from problems import onnx_file as given
 
 given.write("small.onnx")
 net = mx.contrib.onnx.import_to_gluon("small.onnx", mx.cpu())

@@ -1,0 +1,10 @@
+# MXNet 0.9 from R, through reticulate; its own R package of the time is no longer distributed.
+reticulate::use_python(commandArgs(TRUE)[[1]], required = TRUE)
+numbers <- c(0.5, -1.5, 2)
+mx <- reticulate::import("mxnet")
+value <- mx$sym$MakeLoss(mx$sym$sum(mx$sym$sin(mx$sym$Variable("x"))))
+slope <- mx$nd$zeros(3L)
+executor <- value$bind(mx$cpu(), list(x = mx$nd$array(numbers)), list(x = slope))
+executor$forward(is_train = TRUE)
+executor$backward()
+stopifnot(all.equal(as.vector(slope$asnumpy()), cos(numbers), tolerance = 1e-6))
