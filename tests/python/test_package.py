@@ -26,6 +26,7 @@ ROOMS = [
     "gpus",
     "progress",
     "seeds",
+    "files",
     "storage",
     "own_operators",
     "attributes",
