@@ -27,6 +27,7 @@ ROOMS = [
     "cgroups",
     "progress",
     "seeds",
+    "files",
     "storage",
     "own_operators",
     "attributes",

@@ -144,9 +144,9 @@ def check_capabilities(
     capabilities : str or sequence of str, optional
         "autodiff", "convolution", "recurrence" (an LSTM), "rbm" (a restricted Boltzmann machine by
         contrastive divergence), "custom_operator" (a new one in Python, with its gradient), "loop"
-        and "condition" (inside a graph), "onnx_file" and "caffe_file" (files in these formats), "devices"
-        (training on two, which here are parts of the processor), "r" (use from R; needs Rscript
-        and R's package reticulate). By default all.
+        and "condition" (inside a graph), "onnx_file" and "caffe_file" (files in these formats),
+        "devices" (training on two, which here are parts of the processor), "r" (use from R; needs
+        Rscript and R's package reticulate). By default all.
     era, python, install, verbose
         As for `compare_frameworks`.
 

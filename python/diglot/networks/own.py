@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from diglot.errors import InputError, ModelFileError
+from diglot.files import read_text
 from diglot.graph import Graph, InputSpec, Node, read_symbol
 from diglot.operators import OPERATORS, Shape
 
@@ -132,7 +133,11 @@ def _symbol_of(given: Any) -> tuple[str, str, Mapping[str, np.ndarray]]:
     """Return the symbol's JSON, a name for it, and the values of its parameters."""
     if isinstance(given, (str, os.PathLike)):
         path = Path(given)
-        return _read_file(path), path.name.removesuffix(".json").removesuffix("-symbol"), {}
+        return (
+            read_text(path, largest=_LARGEST_FILE),
+            path.name.removesuffix(".json").removesuffix("-symbol"),
+            {},
+        )
     if callable(getattr(given, "tojson", None)):
         return given.tojson(), _name_of(given), {}
     if callable(getattr(given, "collect_params", None)) and callable(given):
@@ -150,14 +155,11 @@ def _name_of(given: Any) -> str:
 
 def _read_file(path: Path) -> str:
     try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise ModelFileError(f"{path} is too large to be a symbol's JSON")
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ModelFileError(f"{path} is not text, so not a symbol's JSON") from error
-    except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"the symbol file {str(path)!r} cannot be read: {reason}") from error
+        return read_text(path, largest=_LARGEST_FILE)
+    except ModelFileError as error:
+        if isinstance(error.__cause__, OSError):  # it is the name that is wrong
+            raise InputError(f"the symbol file {error}") from error
+        raise
 
 
 def _trace(block: Any) -> Any:

@@ -1,0 +1,132 @@
+"""The door through which files that a user names come in: regular files, of a bounded size."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import BinaryIO
+
+from diglot.errors import ModelFileError
+
+LARGEST = 8 * 2**30
+"""In bytes; the largest published image classifiers stay below a quarter of it."""
+
+# A pipe that took the file's place after it was looked at would otherwise be waited for.
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_FLAGS |= getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def opened(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file: reading a pipe or a device could wait, or go on, for ever.
+
+    Parameters
+    ----------
+    path : path
+        A file, or a link to one.
+
+    Returns
+    -------
+    file
+        For reading bytes.
+
+    Raises
+    ------
+    OSError
+        It cannot be opened, or is a folder.
+    ValueError
+        It is neither a file nor a folder, or its name cannot be one.
+
+    Examples
+    --------
+    >>> opened("/dev/null")
+    Traceback (most recent call last):
+    ...
+    ValueError: it is not a regular file
+    """
+    _refuse(os.stat(path).st_mode)  # some devices do something when they are opened
+    handle = os.open(path, _FLAGS)
+    try:
+        _refuse(os.fstat(handle).st_mode)
+        return open(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def _refuse(mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        raise ValueError("it is not a regular file")
+
+
+def read_view(path: str | os.PathLike[str], *, largest: int = LARGEST) -> memoryview:
+    """Read a whole file.
+
+    Parameters
+    ----------
+    path : path
+        A regular file.
+    largest : int
+        In bytes; a larger file is refused before it is read.
+
+    Returns
+    -------
+    memoryview
+        Read-only bytes.
+
+    Raises
+    ------
+    ModelFileError
+        There is no such file, it cannot be read, or it is too large.
+
+    Examples
+    --------
+    >>> read_view("nowhere.caffemodel")
+    Traceback (most recent call last):
+    ...
+    diglot.errors.ModelFileError: nowhere.caffemodel cannot be read: No such file or directory
+    """
+    try:
+        with opened(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > largest:
+                raise ModelFileError(
+                    f"{path} has {size} bytes; such a file may have {largest} at most"
+                )
+            return memoryview(file.read(size))
+    except ModelFileError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        if isinstance(error, IsADirectoryError):
+            raise ModelFileError(f"{path} is a folder; give the name of a file") from error
+        raise ModelFileError(f"{path} cannot be read: {reason}") from error
+    except MemoryError as error:
+        raise ModelFileError(f"{path} does not fit into this machine's memory") from error
+
+
+def read_text(path: str | os.PathLike[str], *, largest: int = 2**26) -> str:
+    """Read a whole text file in UTF-8.
+
+    Parameters
+    ----------
+    path : path
+        A regular file.
+    largest : int
+        In bytes; a larger file is refused before it is read.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ModelFileError
+        As `read_view`, and if it is not text.
+    """
+    try:
+        return str(read_view(path, largest=largest), "utf-8")
+    except UnicodeDecodeError as error:
+        raise ModelFileError(f"{path} is not text: {error}") from error
