@@ -1,0 +1,229 @@
+"""Small files that claim much, and checkpoints of no fit: refused soon, in words."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import time
+
+import numpy as np
+import pytest
+
+import mutations
+from diglot import ImageClassifier, load, network, pretrained, storage
+from diglot.errors import InputError, ModelFileError
+from diglot.graph import Graph, InputSpec
+from diglot.training import find_checkpoint
+from diglot.weights.caffe import read_caffe
+from diglot.weights.hub import HubFiles
+from diglot.weights.mxnet_params import read_mxnet, read_params
+from diglot.weights.onnx import read_onnx
+from diglot.weights.safetensors_file import read_safetensors
+
+IMAGES = np.random.default_rng(4).integers(0, 256, (8, 6, 6, 3), np.uint8)
+LABELS = np.array(["ant", "bee"] * 4)
+
+
+@pytest.fixture
+def soon():
+    """Refuse a test that takes more than the promised two seconds of one core."""
+    start = time.process_time()
+    yield
+    assert time.process_time() - start < 2
+
+
+# ------------------------------------------------------------------ claims
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("side", [1, 2, 0])
+def test_a_tensor_of_very_many_axes(tmp_path, side):
+    header = {"w": {"dtype": "F32", "shape": [side] * 100_000, "data_offsets": [0, 4]}}
+    text = json.dumps(header).encode()
+    (tmp_path / "w.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + bytes(4))
+    with pytest.raises(ModelFileError, match="axes"):
+        read_safetensors(tmp_path / "w.safetensors")
+
+
+def symbol(op, attrs):
+    """Write a network of one operator as MXNet's JSON."""
+    nodes = [
+        {"op": "null", "name": "data", "inputs": []},
+        {"op": op, "name": "it", "attrs": attrs, "inputs": [[0, 0, 0]]},
+    ]
+    return json.dumps({"nodes": nodes, "arg_nodes": [0], "heads": [[1, 0, 0]]})
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize(
+    ("op", "attrs"),
+    [
+        ("SliceChannel", {"num_outputs": str(2**31 - 1), "axis": "1"}),
+        ("Reshape", {"shape": f"({', '.join(['1'] * 400_000)})"}),
+        ("Reshape", {"shape": f"({', '.join(['-4, 1, -1'] * 130_000)})"}),
+    ],
+)
+def test_an_operator_that_claims_outputs_or_axes_without_end(op, attrs):
+    with pytest.raises(ModelFileError, match=f"it.*{op}"):
+        Graph.from_json(symbol(op, attrs), InputSpec(6, 6, 3))
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity", "[0, 1E400]"])
+def test_numbers_beyond_a_float_s_range_are_no_json(tmp_path, number):
+    with pytest.raises(ValueError, match="too large|is not JSON"):
+        storage.parse_json(number)
+    text = f'{{"format": 1, "kind": "classifier", "epochs": {number}}}'
+    data = mutations.safetensors_bytes({"w": np.ones(2, "f4")}, {"diglot": text})
+    (tmp_path / "m.safetensors").write_bytes(data)
+    with pytest.raises(ModelFileError):
+        load(tmp_path / "m.safetensors")
+
+
+# ------------------------------------------------------------------ other files than those given
+
+
+def test_pipes_are_not_waited_for(tmp_path):
+    """Whatever a file is called, and whichever of a reader's files it is."""
+    for name in (
+        "a.json",
+        "a-symbol.json",
+        "a.safetensors.index.json",
+        "config.json",
+        "a.prototxt",
+    ):
+        os.mkfifo(tmp_path / name)
+    for name in ("a-0000.params", "a.caffemodel", "a.onnx", "checkpoint.safetensors"):
+        os.mkfifo(tmp_path / name)
+    place = str(tmp_path)
+    reads = [
+        lambda: load(f"{place}/a.json"),
+        lambda: read_safetensors(f"{place}/a.safetensors.index.json"),
+        lambda: read_mxnet(f"{place}/a-symbol.json", f"{place}/a-0000.params", size=6),
+        lambda: read_params(f"{place}/a-0000.params"),
+        lambda: read_caffe(f"{place}/a.prototxt"),
+        lambda: read_onnx(f"{place}/a.onnx"),
+        lambda: HubFiles("a/b", "0" * 40, tmp_path / "a", tmp_path / "config.json").card(),
+        lambda: pretrained(weights=f"{place}/a.safetensors.index.json"),
+        lambda: pretrained(f"{place}/a.onnx"),
+        lambda: pretrained(f"{place}/a.json", weights=f"{place}/a-0000.params"),
+        lambda: ImageClassifier(f"{place}/a-symbol.json", epochs=1).fit(IMAGES, LABELS),
+    ]
+    for read in reads:
+        with pytest.raises((ModelFileError, InputError)):
+            read()
+    # A pipe is no checkpoint: the fit starts anew, as where there is none.
+    assert find_checkpoint(tmp_path) is None
+
+
+@pytest.mark.parametrize("given", ["/etc/passwd", "other-symbol.json", "../net-symbol.json"])
+def test_a_model_file_does_not_choose_what_is_opened(tmp_path, given):
+    """What its setting `network` names is not read, not even when the model is fitted again."""
+    net = network("mlp", classes=2, size=6, channels=3)
+    settings = {"epochs": 1, "seed": 1, "verbose": False}
+    path = ImageClassifier(net, **settings).fit(IMAGES, LABELS).save(tmp_path / "m.safetensors")
+    tensors, meta = storage.read_file(path)
+    assert meta["network"] is None
+    storage.write_file(path, tensors, {**meta, "network": given})
+    model = load(path)
+    assert isinstance(model.network, Graph)
+    model.fit(IMAGES, LABELS)
+
+
+# ------------------------------------------------------------------ checkpoints
+
+
+def fitted(folder, **other):
+    net = network("mlp", classes=2, size=6, channels=3, hidden=(4,))
+    settings = {"epochs": 3, "seed": 1, "verbose": False, "batch_size": 4, "checkpoint_every": 1}
+    return ImageClassifier(net, checkpoint=folder, **settings, **other).fit(IMAGES, LABELS)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """Return the tensors and the rest of a checkpoint in the middle of a fit."""
+    folder, kept = tmp_path_factory.mktemp("fit"), []
+
+    def keep(record):
+        kept.append(storage.read_file(folder / "checkpoint.safetensors"))
+
+    fitted(folder, callbacks=keep)
+    tensors, meta = kept[2]
+    assert meta["epoch"] in (2, 3)
+    return tensors, meta
+
+
+def resumed(tmp_path, tensors, text):
+    data = mutations.safetensors_bytes(dict(sorted(tensors.items())), {"diglot": text})
+    (tmp_path / "checkpoint.safetensors").write_bytes(data)
+    return fitted(tmp_path, resume=True)
+
+
+def test_a_checkpoint_as_it_was_is_resumed(checkpoint, tmp_path):
+    tensors, meta = checkpoint
+    (tmp_path / "whole").mkdir()
+    whole = fitted(tmp_path / "whole")
+    assert resumed(tmp_path, tensors, json.dumps(meta)).fingerprint() == whole.fingerprint()
+
+
+NAMES = ("phase", "epoch", "step", "best_epoch", "waited")
+ODD = ("1e999", "-5", "1" + "0" * 30, "7", "0.5", "null", '"1"', "[]", "NaN", "-1e999")
+
+
+@pytest.mark.parametrize(
+    ("name", "odd"),
+    [(name, odd) for name in NAMES for odd in ODD]
+    + [("seconds", odd) for odd in ODD if odd not in ("7", "0.5", "1" + "0" * 30, '"1"')],
+)
+def test_a_checkpoint_that_stands_nowhere(checkpoint, tmp_path, name, odd):
+    tensors, meta = checkpoint
+    text = json.dumps({**meta, name: "@"}).replace('"@"', odd)
+    with pytest.raises(ModelFileError, match="checkpoint"):
+        resumed(tmp_path, tensors, text)
+
+
+def without(name):
+    return lambda tensors: tensors.pop(name)
+
+
+def instead(name, change):
+    return lambda tensors: tensors.update({name: change(tensors[name])})
+
+
+WEIGHT, BEST = "weight/dense1_weight", "best/dense1_weight"
+MOMENTUM = "optimiser/momentum/dense1_weight"
+CHANGES = {
+    "weight of another shape": instead(WEIGHT, lambda a: a.T.copy()),
+    "weight that is flat": instead(WEIGHT, np.ravel),
+    "weight of other numbers": instead(WEIGHT, lambda a: a.astype("f8")),
+    "weight missing": without(WEIGHT),
+    "weight of no layer": lambda tensors: tensors.update({"weight/other": np.ones(2, "f4")}),
+    "best with NaN": instead(BEST, lambda a: np.full_like(a, np.nan)),
+    "best with infinity": instead(BEST, lambda a: np.full_like(a, np.inf)),
+    "best of another shape": instead(BEST, lambda a: a[:, :-1].copy()),
+    "best missing": without(BEST),
+    "no best": lambda tensors: [tensors.pop(n) for n in [*tensors] if n.startswith("best/")],
+    "momentum of another shape": instead(MOMENTUM, lambda a: a[:-1].copy()),
+    "momentum of small numbers": instead(MOMENTUM, lambda a: a.astype("i1")),
+    "momentum missing": without(MOMENTUM),
+    "momentum of no layer": lambda tensors: tensors.update(
+        {"optimiser/momentum/other": np.ones(2, "f4")}
+    ),
+    "no steps": without("optimiser/steps"),
+    "steps without one": instead("optimiser/steps", lambda a: a[:0]),
+    "steps below none": instead("optimiser/steps", lambda a: -a - 5),
+    "no totals": without("totals"),
+    "totals of other numbers": instead("totals", lambda a: np.ones(7)),
+    "no history": without("history"),
+    "history cut": instead("history", lambda a: a[:, 1:].copy()),
+    "history short": instead("history", lambda a: a[:0]),
+    "memory of nobody": lambda tensors: tensors.update({"memory/chains": np.ones(2, "f4")}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_checkpoint_with_other_arrays(checkpoint, tmp_path, change):
+    tensors, meta = dict(checkpoint[0]), checkpoint[1]
+    change(tensors)
+    with pytest.raises(ModelFileError, match="checkpoint"):
+        resumed(tmp_path, tensors, json.dumps(meta))
