@@ -6,6 +6,7 @@ import json
 import os
 import struct
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -78,6 +79,41 @@ def test_numbers_beyond_a_float_s_range_are_no_json(tmp_path, number):
     (tmp_path / "m.safetensors").write_bytes(data)
     with pytest.raises(ModelFileError):
         load(tmp_path / "m.safetensors")
+
+
+@pytest.mark.usefixtures("soon")
+def test_very_many_small_arrays_are_refused(tmp_path):
+    """Each takes ten times its size as an object."""
+    one = struct.pack("<Iiiqiii", 0xF993FAC9, 0, 1, 1, 1, 0, 0) + bytes(4)
+    head = struct.pack("<QQQ", 0x112, 0, 200_000)
+    (tmp_path / "w.params").write_bytes(head + one * 200_000 + bytes(8))
+    with pytest.raises(ModelFileError, match="claims 200000 arrays"):
+        read_params(tmp_path / "w.params")
+
+
+def bfloats(kind, count):
+    """Return a file of so many numbers of 16 bits in the format "bfloat"."""
+    data = np.full(count, 0x3FC0, "<u2").tobytes()
+    if kind == "params":
+        head = struct.pack("<QQQIiiqiii", 0x112, 0, 1, 0xF993FAC9, 0, 1, count, 1, 0, 12)
+        return head + data + struct.pack("<QQ5s", 1, 5, b"arg:w")
+    header = {"w": {"dtype": "BF16", "shape": [count], "data_offsets": [0, 2 * count]}}
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "params"])
+def test_numbers_of_16_bits_take_at_most_eight_bytes_each(tmp_path, kind):
+    count, read = 2_000_000, {"safetensors": read_safetensors, "params": read_params}[kind]
+    (tmp_path / f"w.{kind}").write_bytes(bfloats(kind, count))
+    tracemalloc.start()
+    try:
+        found = read(tmp_path / f"w.{kind}")["w"]
+        assert tracemalloc.get_traced_memory()[1] < 8 * count + 1e6
+    finally:
+        tracemalloc.stop()
+    assert found.dtype == np.float32
+    assert (found == 1.5).all()
 
 
 # ------------------------------------------------------------------ other files than those given

@@ -1,8 +1,11 @@
 """Caffe's networks against OpenCV's answers, published figures, and Caffe's formulas in NumPy."""
 
+import contextlib
 import importlib.util
 import math
 import re
+import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -616,6 +619,70 @@ def test_two_layers_of_one_name_are_kept_apart(tmp_path):
 
 
 # ---- the text format
+
+
+def seconds_of(read, words=None):
+    """Return the seconds of one core, and the bytes, that something takes to be done."""
+    start = time.process_time()
+    if words is None:
+        read()
+    else:
+        with pytest.raises(ModelFileError, match=words):
+            read()
+    seconds = time.process_time() - start
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(ModelFileError):
+            read()
+        return seconds, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_names_that_are_chosen_to_be_taken_cost_no_search(tmp_path):
+    """Free names were looked for from the number of names on, and all of those were taken."""
+    from diglot.weights.caffe_layers import Layer as Found
+    from diglot.weights.caffe_layers import Network
+    from diglot.weights.prototxt import Message
+
+    network, count = Network(None, None), 10_000
+    names = [f"a_{i}" for i in range(count, 3 * count)] + ["a"] * count
+    start = time.process_time()
+    given = [network.unique(Found(name, "ReLU", Message(""))) for name in names]
+    assert time.process_time() - start < 1
+    assert len(set(given)) == len(names)
+
+
+def test_texts_and_arrays_in_very_many_parts_are_refused(tmp_path):
+    text, model = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
+    text.write_text("a:1 " * 140_000)
+    start = time.process_time()
+    with pytest.raises(ModelFileError, match="too long"):
+        read_caffe(text)
+    assert time.process_time() - start < 2
+    blob = {
+        "dimensions": field(7, field(1, b"\1" * 2_000_000)),
+        "apart": field(7, bytes([8, 1]) * 50_000),
+        "pieces": (b"\x2d" + bytes(4)) * 80_000,
+        "fields": bytes([8, 1]) * 1_010_000,
+    }
+    for what, data in blob.items():
+        layer = field(1, b"fc") + field(2, b"InnerProduct") + field(7, data)
+        model.write_bytes(field(100, layer))
+        seconds, memory = seconds_of(lambda: read_caffemodel(model), "more than|a list of")
+        assert seconds < 2, what
+        assert memory < 2 * model.stat().st_size + 20e6, what
+
+
+def field(number, data):
+    """Write bytes as a field of Protocol Buffers."""
+    head, size = [], number << 3 | 2
+    for value in (size, len(data)):
+        while value > 127:
+            head.append(value & 127 | 128)
+            value >>= 7
+        head.append(value)
+    return bytes(head) + data
 
 
 def test_the_text_formats_forms():

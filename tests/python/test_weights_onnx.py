@@ -6,7 +6,12 @@ reference outputs with them.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import re
 import struct
+import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -325,6 +330,110 @@ def test_long_graphs_end_soon(tmp_path, op, inputs, attrs, words):
     last = [node("GlobalAveragePool", "v2000", "g"), node("Flatten", "g", "out")]
     with pytest.raises(ModelFileError, match=words):
         read(tmp_path, [*nodes, *last], opset=12, inputs={"v0": (None, 2, 6, 5)})
+
+
+def cost(tmp_path, data, words=None):
+    """Read a file, or have it refused; return seconds of one core, bytes beyond its own and it."""
+    path, found = tmp_path / "net.onnx", None
+    path.write_bytes(data)
+    start = time.process_time()
+    try:
+        found = read_onnx(path)
+        assert words is None
+    except ModelFileError as error:
+        assert words and re.search(words, str(error)), error
+    seconds = time.process_time() - start
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(ModelFileError):
+            read_onnx(path)
+        return seconds, tracemalloc.get_traced_memory()[1] - 2 * len(data), found
+    finally:
+        tracemalloc.stop()
+
+
+SQUARE = RNG.normal(size=(500, 500)).astype(np.float32)
+VECTOR = {"x": (None, 1, 20, 25)}
+
+
+@pytest.mark.parametrize("attrs", [{"transB": 1}, {}, {"alpha": 1.0, "beta": 1.0}])
+def test_nodes_that_share_a_weight_share_its_memory(tmp_path, attrs):
+    names = ["f", *(f"v{i}" for i in range(300)), "out"]
+    nodes = [node("Flatten", "x", "f")]
+    nodes += [node("Gemm", f"{a},w,b", z, **attrs) for a, z in itertools.pairwise(names)]
+    constants = [tensor("w", SQUARE), tensor("b", SQUARE[0])]
+    seconds, beyond, graph = cost(tmp_path, file(nodes, constants, VECTOR))
+    assert seconds < 2
+    assert beyond < 20e6
+    wanted = SQUARE if "transB" in attrs else SQUARE.T
+    assert len(graph.weights) == 602
+    for name, weight in graph.weights.items():
+        np.testing.assert_array_equal(weight, SQUARE[0] if name.endswith("bias") else wanted)
+
+
+HUGE = np.array([2**24], np.int64)
+MANY = range(400)
+ONES = [node("ConstantOfShape", "n", "c")]
+COSTLY = {
+    "factors": (
+        [node("Flatten", "x", "v0")]
+        + [node("Gemm", f"v{i},w", f"v{i + 1}", alpha=2.0) for i in MANY]
+        + [node("Identity", "v400", "out")]
+    ),
+    "sums": [
+        *(node("ReduceSum", "w", f"s{i}") for i in MANY),
+        *(node("Mul", f"{'x' if not i else f'p{i}'},s{i}", f"p{i + 1}") for i in MANY),
+        node("Identity", "p400", "out"),
+    ],
+    "constants": [*ONES, node("Add", "x,c", "out")],
+    "doubled": [
+        *(node("Mul", f"{'w' if not i else f'c{i}'},w", f"c{i + 1}") for i in MANY),
+        node("Add", "x,c400", "out"),
+    ],
+}
+
+
+@pytest.mark.parametrize("nodes", COSTLY.values(), ids=COSTLY)
+def test_small_files_do_not_compute_much(tmp_path, nodes):
+    constants = [tensor("w", SQUARE), tensor("n", HUGE)]
+    data = file(nodes, constants, VECTOR)
+    seconds, beyond, _ = cost(tmp_path, data, "too many constants|too large")
+    assert seconds < 2
+    assert beyond < 20e6
+
+
+def test_many_parts_are_counted_before_they_are_kept(tmp_path):
+    dense = [node("Flatten", "x", "f"), node("Gemm", "f,w", "out", transB=1)]
+    weight = tensor("w", DENSE[:, :30])
+    listed = field(8, "n") + field(2, 7)
+    split = field(1, "x") + field(4, "Split") + field(5, attribute("axis", 2))
+    files = {
+        "nodes": [[b""] * 100_000, [weight]],
+        "dimensions": [dense, [weight, field(1, b"\1" * 2_000_000) + listed]],
+        "more dimensions": [dense, [weight, field(1, 1) * 50_000 + listed]],
+        "attribute": [[field(5, field(1, "a") + field(8, b"\1" * 2_000_000))], [weight]],
+        "numbers": [dense, [weight, field(1, 2_000_000) + listed + field(7, b"\1" * 2_000_000)]],
+        "pieces": [dense, [weight, field(2, 1) + field(4, 1.0) * 80_000]],
+        "constants": [dense, [field(2, 1) + field(8, f"{i}") for i in range(60_000)]],
+        "pieces of an image": [[split + field(2, "") * 50_000 + field(2, "out")], [weight]],
+    }
+    for what, given in files.items():
+        inputs = {"x": (None, 1, 5, 6)}
+        words = "more than|a list of|is damaged|fields|no network|numbers|shape|at most"
+        seconds, beyond, _ = cost(tmp_path, file(*given, inputs), words)
+        assert seconds < 2, what
+        assert beyond < 20e6, what
+
+
+def test_many_softmaxes_before_the_end_are_looked_at_once(tmp_path):
+    """A comb: each is the second input of a node in the row that leads to the end."""
+    count = 4000
+    nodes = [node("Softmax", "x", f"s{i}", axis=-1) for i in range(count)]
+    nodes += [node("Reshape", f"{f'r{i}' if i else 'x'},s{i}", f"r{i + 1}") for i in range(count)]
+    nodes.append(node("Identity", f"r{count}", "out"))
+    seconds, beyond, _ = cost(tmp_path, file(nodes, [W]), "Reshape")
+    assert seconds < 2
+    assert beyond < 20e6
 
 
 def test_a_graph_that_goes_round_in_a_circle(tmp_path):

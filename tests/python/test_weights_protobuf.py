@@ -1,6 +1,7 @@
 """The wire format against its specification's own examples, NumPy, and damage."""
 
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -110,11 +111,36 @@ def test_values_of_the_wrong_kind_are_refused():
         protobuf.packed_varints(memoryview(b"\x80" * 10 + b"\x00"))
 
 
-def test_a_message_has_a_bounded_number_of_fields(monkeypatch):
-    monkeypatch.setattr(protobuf, "_MOST_FIELDS", 3)
-    assert len(read(b"\x08\x01" * 3)) == 3
-    with pytest.raises(ModelFileError, match="more than 3 fields"):
-        read(b"\x08\x01" * 4)
+def test_a_file_has_a_bounded_number_of_fields(monkeypatch):
+    """Of all its messages together, and with the numbers that it lists."""
+    monkeypatch.setattr(protobuf, "MOST_FIELDS", 3)
+    message = memoryview(bytes([8, 1, 8, 2]))
+    for _ in range(2):  # each file has its own count
+        with protobuf.one_file():
+            assert len(list(protobuf.fields(message))) == 2
+            with pytest.raises(ModelFileError, match="more than 3 fields"):
+                list(protobuf.fields(message))
+        with protobuf.one_file(), pytest.raises(ModelFileError, match="more than 3 fields"):
+            protobuf.varint_array(memoryview(bytes(4)), np.dtype("int64"))
+    assert len(list(protobuf.fields(memoryview(bytes(message) * 3)))) == 6  # of no file
+
+
+def test_long_lists_of_numbers_take_little_memory():
+    rng = np.random.default_rng(3)
+    numbers = rng.integers(0, 2**16, 300_000)
+    listed = np.stack([numbers & 127 | 128, numbers >> 7 & 127 | 128, numbers >> 14], 1)
+    data = memoryview(listed.astype(np.uint8).tobytes())
+    tracemalloc.start()
+    try:
+        found = protobuf.varint_array(data, np.dtype("<u2"))
+        assert tracemalloc.get_traced_memory()[1] < found.nbytes + 6e6
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(found, numbers)
+    with pytest.raises(ModelFileError, match="300000 numbers"):
+        protobuf.packed_varints(data)
+    with pytest.raises(ModelFileError, match="bytes|inside"):
+        protobuf.varint_array(memoryview(b"\x80" * 200_000 + b"\0"), np.dtype("<i8"))
 
 
 def test_random_bytes_are_read_or_refused(tmp_path):

@@ -50,12 +50,16 @@ class Network:
     stored: Mapping[str, Stored] | None
     values: dict[str, tuple[np.ndarray, tuple[str, ...]]] = field(default_factory=dict)
     names: set[str] = field(default_factory=lambda: {"data"})
+    turns: dict[str, int] = field(default_factory=dict)  # where to go on counting for a name
 
     def unique(self, layer: Layer) -> str:
         """Return a node's name that is still free: Caffe does not mind two of a name."""
-        name, number = layer.name or "layer", len(self.names)
+        name = layer.name or "layer"
+        # Never from a number that was found taken: names may be chosen so that all are.
+        number = max(len(self.names), self.turns.get(layer.name, 0))
         while name in self.names:
             name, number = f"{layer.name}_{number}", number + 1
+        self.turns[layer.name] = number
         self.names.add(name)
         return name
 

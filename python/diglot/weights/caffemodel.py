@@ -127,7 +127,8 @@ def read_stored(path: str | os.PathLike[str]) -> dict[str, Stored]:
             f"{path} is an HDF5 file; save it in Caffe with snapshot_format: BINARYPROTO"
         )
     try:
-        return _stored_layers(data)
+        with protobuf.one_file():
+            return _stored_layers(data)
     except ModelFileError as error:
         raise ModelFileError(f"{path} is not a .caffemodel, or it is damaged: {error}") from error
 
@@ -168,8 +169,8 @@ def _stored_layer(data: memoryview, numbers: Mapping[str, int]) -> tuple[str, St
             kind = protobuf.text(value)
         elif number == numbers["blobs"]:
             raw.append(protobuf.message(value))
-    if len(raw) > _MOST_BLOBS:
-        raise ModelFileError(f"layer {name!r} has {len(raw)} arrays")
+        if len(raw) > _MOST_BLOBS:
+            raise ModelFileError(f"layer {name!r} has more than {_MOST_BLOBS} arrays")
     try:
         return name, Stored(kind, [_blob(b, kind, i) for i, b in enumerate(raw)])
     except ModelFileError as error:
@@ -185,16 +186,15 @@ def _blob(data: memoryview, kind: str, index: int) -> np.ndarray:
         if number in sides:
             sides[number] = protobuf.integer(value)
         elif number == 7:
-            shape = [
-                side
-                for n, _, dims in protobuf.fields(protobuf.message(value))
-                if n == 1
-                for side in protobuf.packed_varints(dims)
-            ]
+            shape = _shape(protobuf.message(value), index)
         elif number == 5:
             pieces.append(protobuf.packed_floats(value))
         elif number == 8:
             pieces.append(protobuf.packed_doubles(value))
+        if len(pieces) > protobuf.MOST_PIECES:
+            raise ModelFileError(
+                f"array {index} has its numbers in more than {protobuf.MOST_PIECES} pieces"
+            )
     legacy = shape is None
     shape = list(sides.values()) if shape is None else shape
     size = sum(piece.size for piece in pieces)
@@ -205,6 +205,17 @@ def _blob(data: memoryview, kind: str, index: int) -> np.ndarray:
     with np.errstate(over="ignore"):  # a double beyond float's range becomes infinite
         numbers = np.concatenate(pieces, dtype=np.float32, casting="unsafe")
     return numbers.reshape(_plain_shape(shape, kind, index) if legacy else shape)
+
+
+def _shape(data: memoryview, index: int) -> list[int]:
+    """Read V2's list of an array's sides."""
+    shape: list[int] = []
+    for number, _, dims in protobuf.fields(data):
+        if number == 1:
+            shape += protobuf.packed_varints(dims, _MOST_AXES)
+        if len(shape) > _MOST_AXES:
+            raise ModelFileError(f"array {index} has more than {_MOST_AXES} axes")
+    return shape
 
 
 def _plain_shape(sides: Sequence[int], kind: str, index: int) -> Sequence[int]:

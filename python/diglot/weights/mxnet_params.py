@@ -23,7 +23,9 @@ from diglot.operators import Attrs
 _LIST = 0x112  # a file of arrays
 _V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA  # an array of MXNet 0.12, 1.0, and NumPy shapes
 _MOST_AXES = 32  # NumPy's limit in 1.x; MXNet's files hold five at most
-_MOST_ARRAYS = 1_000_000
+_MOST_ARRAYS = (
+    50_000  # the largest networks have some thousands; each takes 300 bytes beside itself
+)
 _LONGEST_NAME = 2**16
 _STORAGE = {1: "row-sparse", 2: "sparse (CSR)"}
 _BFLOAT16 = 12
@@ -193,7 +195,9 @@ def _read_array(cursor: _Cursor, index: int) -> np.ndarray | None:
     except ValueError as error:  # an empty array's other axes may be larger than memory
         raise ModelFileError(f"{what} has the impossible shape {shape}") from error
     if code == _BFLOAT16:  # the upper half of a float32
-        return (array.astype("<u4") << 16).view("<f4")
+        wide = array.astype("<u4")
+        wide <<= np.uint32(16)
+        return wide.view("<f4")
     if dtype.kind == "b" and array.view(np.uint8).max(initial=0) > 1:
         raise ModelFileError(f"it is damaged: {what} holds truth values other than 0 and 1")
     return array.copy()  # aligned, writeable, and not holding the whole file in memory

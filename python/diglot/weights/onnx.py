@@ -23,9 +23,11 @@ from diglot.graph import Graph, InputSpec, InputTooSmallError
 from diglot.networks.own import with_backbone
 from diglot.weights.onnx_constants import fold
 from diglot.weights.onnx_file import OnnxModel, OnnxNode, read_onnx_file
-from diglot.weights.onnx_operators import RULES, Step, Value
+from diglot.weights.onnx_operators import RULES, SHAPES_ONLY, Step, Value
 
-_MOST_COMPUTED = 2**27  # numbers of all constants together that are computed, not read
+_SPARE_BYTES = 2**24  # of constants and weights that are made beside as many as the file has
+_SPARE_NUMBERS = 2**24  # that are worked with for constants beside as many as the file has bytes
+_MOST_LAYERS = 30_000
 _SUFFIXES = ("weight", "bias", "gamma", "beta", "moving_mean", "moving_var")
 
 
@@ -150,7 +152,11 @@ class Network:
         self.done: set[int] = set()  # nodes that an earlier one took in
         self._names: set[str] = {"data"}
         self._turns: dict[str, int] = {}  # where to go on counting layers of the same name
-        self._computed = 0
+        self._made = self._worked = 0  # bytes, and numbers that constants were computed from
+        self._held: set[int] = set()  # where the arrays lie that were counted when they were made
+        self._owned: dict[tuple, tuple[np.ndarray, np.ndarray]] = {}
+        self._ends: set[str] | None = None
+        self._layers = 0
 
     def graph(self, name: str) -> Graph:
         """Read all nodes that the result needs, and return the graph."""
@@ -170,8 +176,59 @@ class Network:
             )
         if len(end.shape) > 1:
             end = self.builder.add("Flatten", end, name=self.claim("output"))
-        self.weights = {n: np.array(w, np.float32, order="C") for n, w in self.weights.items()}
         return self.builder.graph(name, end)
+
+    def own(self, array: np.ndarray) -> np.ndarray:
+        """Return a constant as a weight: in its own memory, and once for all nodes that take it."""
+        place = (_place(array), array.shape, array.strides, array.dtype.str)
+        if place not in self._owned:
+            plain = (
+                array.dtype == np.float32 and array.flags.writeable
+            )  # what the file holds is not
+            own = array if plain and array.flags.carray else np.array(array, np.float32, order="C")
+            if own is not array or _place(array) not in self._held:
+                self._count(own.nbytes)
+            # The array stays, so that no other one comes to lie in its place.
+            self._owned[place] = array, own
+        return self._owned[place][1]
+
+    def count_layer(self) -> None:
+        """Refuse a file that makes many layers of few nodes."""
+        self._layers += 1
+        if self._layers > _MOST_LAYERS:
+            raise ModelFileError(f"its nodes make more than {_MOST_LAYERS} layers")
+
+    def _count(self, size: int) -> None:
+        self._made += size
+        if self._made > self.model.size + _SPARE_BYTES:
+            raise ModelFileError(
+                f"the file of {self.model.size} bytes computes too many constants; simplify it "
+                "where it was exported (constant folding)"
+            )
+
+    def _keep(self, result: np.ndarray, inputs: Sequence[Value | None]) -> np.ndarray:
+        """Count a computed constant, unless it is but a view of what it was computed from."""
+        arrays = [array for array in inputs if isinstance(array, np.ndarray)]
+        if any(np.may_share_memory(result, array) for array in arrays):
+            return result
+        self._worked += result.size + sum(array.size for array in arrays)
+        if self._worked > self.model.size + _SPARE_NUMBERS:
+            raise ModelFileError("the file computes too many constants")
+        self._count(result.nbytes)
+        self._held.add(_place(result))
+        return result
+
+    def ends(self) -> set[str]:
+        """Return the values after which nothing but changes of shape lead to the output."""
+        if self._ends is None:
+            self._ends = {self.model.outputs[0]}
+            for index in range(len(self.model.nodes) - 1, -1, -1):
+                node = self.model.nodes[index]
+                if node.op in SHAPES_ONLY and node.inputs and node.outputs:
+                    alone = self.only_user(node.inputs[0]) == index
+                    if alone and node.outputs[0] in self._ends:
+                        self._ends.add(node.inputs[0])
+        return self._ends
 
     def only_user(self, name: str) -> int | None:
         """Return the one node that takes a value, None if there are others or it is a result."""
@@ -211,10 +268,7 @@ class Network:
         if not any(isinstance(value, Tensor) for value in inputs):
             result = fold(node.op, inputs, node.attrs)
             if result is not None:
-                self._computed += result.size
-                if self._computed > _MOST_COMPUTED:
-                    raise ModelFileError("the file computes too many constants")
-                return [result]
+                return [self._keep(result, inputs)]
         rule = RULES.get(node.op)
         if rule is None:
             raise ModelFileError(
@@ -237,6 +291,10 @@ class Network:
         self._turns[base] = count
         self._names.update(names)
         return name
+
+
+def _place(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]
 
 
 def _with_parameters(name: str) -> list[str]:

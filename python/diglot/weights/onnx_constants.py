@@ -10,8 +10,8 @@ import numpy as np
 
 from diglot.errors import ModelFileError
 
-MOST_NUMBERS = 2**24
-"""How many numbers may be computed for one file; weights as they are do not count."""
+MOST_NUMBERS = 2**21
+"""How many numbers a constant may have that is computed from smaller ones."""
 
 Arrays = Sequence["np.ndarray | None"]
 
@@ -84,18 +84,20 @@ def whole_numbers(array: Any) -> list[int]:
     return [int(number) for number in array.reshape(-1)]
 
 
-def _bounded(shape: Sequence[int]) -> tuple[int, ...]:
-    if not all(side >= 0 for side in shape) or math.prod(shape) > MOST_NUMBERS:
+def _bounded(shape: Sequence[int], inputs: Arrays = ()) -> tuple[int, ...]:
+    most = max(MOST_NUMBERS, sum(array.size for array in inputs if array is not None))
+    if not all(side >= 0 for side in shape) or math.prod(shape) > most:
         raise ValueError(f"a constant of shape {tuple(shape)} is too large")
     return tuple(shape)
 
 
 def _elementwise(function: Callable[..., Any]) -> Callable[[Arrays, Mapping[str, Any]], Any]:
     def rule(inputs: Arrays, attrs: Mapping[str, Any]) -> Any:
-        _bounded(np.broadcast_shapes(*(array.shape for array in inputs)))
+        _bounded(np.broadcast_shapes(*(array.shape for array in inputs)), inputs)
         result = function(*inputs)
         kinds = {array.dtype.kind for array in inputs}
-        return result.astype(np.float32) if kinds == {"f"} and result.dtype.kind == "f" else result
+        floats = kinds == {"f"} and result.dtype.kind == "f"
+        return result.astype(np.float32, copy=False) if floats else result
 
     return rule
 
@@ -112,7 +114,7 @@ def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _gather(inputs: Arrays, attrs: Mapping[str, Any]) -> Any:
     data, places = inputs
     axis = attrs.get("axis", 0)
-    _bounded((math.prod(data.shape) // max(1, data.shape[axis]), places.size))
+    _bounded((math.prod(data.shape) // max(1, data.shape[axis]), places.size), inputs)
     return np.take(data, places.astype(np.int64), axis)
 
 
@@ -150,7 +152,6 @@ def slices(
 
 
 def _concat(inputs: Arrays, attrs: Mapping[str, Any]) -> Any:
-    _bounded((sum(array.size for array in inputs),))
     return np.concatenate(inputs, attrs["axis"])
 
 
@@ -193,7 +194,7 @@ def _flatten(inputs: Arrays, attrs: Mapping[str, Any]) -> Any:
 
 
 def _cast(inputs: Arrays, attrs: Mapping[str, Any]) -> Any:
-    return inputs[0].astype(CASTS[attrs["to"]])
+    return inputs[0].astype(CASTS[attrs["to"]], copy=False)
 
 
 def _transpose(inputs: Arrays, attrs: Mapping[str, Any]) -> Any:

@@ -17,13 +17,16 @@ import numpy as np
 from diglot.errors import ModelFileError
 from diglot.files import read_view
 from diglot.weights.protobuf import (
+    MOST_PIECES,
     fields,
     integer,
     message,
+    one_file,
     packed_doubles,
     packed_floats,
     packed_varints,
     text,
+    varint_array,
 )
 from diglot.weights.safetensors_file import refuse_pickle
 
@@ -31,7 +34,9 @@ OPSETS = range(7, 24)
 """The versions of ONNX's operators that are read: before 7, broadcasting had other rules."""
 
 _MOST_AXES = 16
-_MOST_NODES = 100_000
+_MOST_NODES = 20_000
+_MOST_VALUES = 50_000  # constants, inputs and outputs
+_LONGEST_LIST = 4096  # numbers of an attribute
 _BFLOAT16, _FLOAT16 = 16, 10
 _TYPES = {
     1: np.dtype("<f4"),
@@ -78,6 +83,8 @@ class OnnxModel:
         The names of the results.
     opset : int
         The version of ONNX's operators.
+    size : int
+        The file's, in bytes.
     """
 
     nodes: tuple[OnnxNode, ...]
@@ -85,6 +92,7 @@ class OnnxModel:
     inputs: Mapping[str, tuple[int | None, ...] | None]
     outputs: tuple[str, ...]
     opset: int
+    size: int
 
 
 def read_onnx_file(path: str | os.PathLike[str]) -> OnnxModel:
@@ -107,7 +115,8 @@ def read_onnx_file(path: str | os.PathLike[str]) -> OnnxModel:
     """
     refuse_pickle(path)
     try:
-        return _model(read_view(path))
+        with one_file():
+            return _model(read_view(path))
     except ModelFileError as error:
         told = str(error)
         raise ModelFileError(told if told.startswith(str(path)) else f"{path}: {told}") from None
@@ -130,7 +139,7 @@ def _model(data: memoryview) -> OnnxModel:
             f"it uses version {opset} of ONNX's operators (opset); diglot reads {OPSETS[0]} to "
             f"{OPSETS[-1]}: export it again, with opset 17 say"
         )
-    return _graph(graph, opset)
+    return _graph(graph, opset, len(data))
 
 
 def _opset(data: memoryview) -> tuple[str, int]:
@@ -143,12 +152,17 @@ def _opset(data: memoryview) -> tuple[str, int]:
     return domain, version
 
 
-def _graph(data: memoryview, opset: int) -> OnnxModel:
+def _graph(data: memoryview, opset: int, size: int) -> OnnxModel:
     nodes: list[OnnxNode] = []
     constants: dict[str, np.ndarray] = {}
     inputs: dict[str, tuple[int | None, ...] | None] = {}
     outputs: list[str] = []
     for number, _, value in fields(data):
+        if len(nodes) > _MOST_NODES or len(constants) + len(inputs) + len(outputs) > _MOST_VALUES:
+            raise ModelFileError(
+                f"it has more than {_MOST_NODES} nodes or {_MOST_VALUES} constants, inputs and "
+                "outputs"
+            )
         if number == 1:
             nodes.append(_node(message(value)))
         elif number == 5:
@@ -163,10 +177,10 @@ def _graph(data: memoryview, opset: int) -> OnnxModel:
             outputs.append(_value_info(message(value))[0])
         elif number == 15:
             raise ModelFileError("it has sparse constants, which diglot does not read")
-    if not 0 < len(nodes) <= _MOST_NODES or not outputs:
+    if not nodes or not outputs:
         raise ModelFileError(f"no network: {len(nodes)} nodes, {len(outputs)} outputs")
     images = {name: shape for name, shape in inputs.items() if name not in constants}
-    return OnnxModel(tuple(nodes), constants, images, tuple(outputs), opset)
+    return OnnxModel(tuple(nodes), constants, images, tuple(outputs), opset, size)
 
 
 def _node(data: memoryview) -> OnnxNode:
@@ -192,6 +206,12 @@ def _float(value: int | memoryview) -> float:
     return number
 
 
+def _short(numbers: np.ndarray) -> list[float]:
+    if numbers.size > _LONGEST_LIST:
+        raise ModelFileError(f"an attribute of {numbers.size} numbers")
+    return numbers.tolist()
+
+
 _READ_ONE: dict[int, Callable[[Any], Any]] = {
     2: _float,
     3: integer,
@@ -200,8 +220,8 @@ _READ_ONE: dict[int, Callable[[Any], Any]] = {
     6: lambda value: "a graph",  # of If and Loop, which are not known anyway
 }
 _READ_MANY: dict[int, Callable[[Any], list[Any]]] = {
-    7: lambda value: packed_floats(value).tolist(),
-    8: packed_varints,
+    7: lambda value: _short(packed_floats(value)),
+    8: lambda value: packed_varints(value, _LONGEST_LIST),
     9: lambda value: [bytes(message(value)).decode("utf-8", "replace")],
 }
 # What the attribute's type says: where its value is, which may be left out if it is empty or 0.
@@ -259,10 +279,12 @@ def _tensor(data: memoryview) -> tuple[str, np.ndarray]:
     name, kind = "", 0
     sides: list[int] = []
     raw: memoryview | None = None
-    pieces: list[np.ndarray] = []
+    pieces: list[tuple[int, Any]] = []
     for number, _, value in fields(data):
         if number == 1:
-            sides += packed_varints(value)
+            sides += packed_varints(value, _MOST_AXES)
+            if len(sides) > _MOST_AXES:
+                raise ModelFileError(f"constant {name!r} has more than {_MOST_AXES} axes")
         elif number == 2:
             kind = integer(value)
         elif number == 8:
@@ -270,7 +292,11 @@ def _tensor(data: memoryview) -> tuple[str, np.ndarray]:
         elif number == 9:
             raw = message(value)
         elif number in (4, 5, 7, 10, 11):
-            pieces.append(_numbers(number, value))
+            pieces.append((number, value))
+            if len(pieces) > MOST_PIECES:
+                raise ModelFileError(
+                    f"constant {name!r} has its numbers in more than {MOST_PIECES} pieces"
+                )
         elif number == 13 or (number == 14 and integer(value)):
             raise ModelFileError(
                 f"the weight {name!r} is kept in another file (external data); save the model "
@@ -283,17 +309,28 @@ def _tensor(data: memoryview) -> tuple[str, np.ndarray]:
         raise ModelFileError(f"constant {name!r}: {error}") from None
 
 
-def _numbers(field: int, value: Any) -> np.ndarray:
+def _numbers(field: int, value: Any, dtype: np.dtype) -> np.ndarray:
     if field == 4:
         return packed_floats(value)
     if field == 10:
         return packed_doubles(value)
-    numbers = packed_varints(value)
-    return np.array(numbers, np.int64)
+    # Half floats are listed as the numbers that their 16 bits make.
+    return varint_array(
+        value, np.dtype(dtype.str.replace("f", "u")) if dtype.itemsize <= 2 else np.dtype("<i8")
+    )
+
+
+def _listed(pieces: list[tuple[int, Any]], dtype: np.dtype) -> np.ndarray:
+    """Return numbers that are listed one by one, as an array's type asks."""
+    found = [_numbers(field, value, dtype) for field, value in pieces] or [np.empty(0, dtype)]
+    listed = np.concatenate(found) if len(found) != 1 else found[0]
+    if dtype.itemsize == 2:
+        return listed.astype("<u2", copy=False).view(dtype)
+    return listed.astype(dtype, copy=False)
 
 
 def _array(
-    kind: int, sides: list[int], raw: memoryview | None, pieces: list[np.ndarray]
+    kind: int, sides: list[int], raw: memoryview | None, pieces: list[tuple[int, Any]]
 ) -> np.ndarray:
     dtype = _TYPES.get(kind)
     if dtype is None:
@@ -304,17 +341,13 @@ def _array(
         values = raw if raw.nbytes % dtype.itemsize == 0 else raw[:0]
         flat = np.frombuffer(values, dtype)
     else:
-        listed = np.concatenate(pieces) if pieces else np.empty(0, dtype)
-        if dtype.kind in "iub" or kind in (_FLOAT16, _BFLOAT16):
-            # Half floats are listed as the numbers that their 16 bits make.
-            stored = np.dtype("<u2") if kind in (_FLOAT16, _BFLOAT16) else dtype
-            flat = listed.astype(stored).view(dtype)
-        else:
-            flat = listed.astype(dtype)
+        flat = _listed(pieces, dtype)
     if flat.size != math.prod(sides):
         raise ModelFileError(f"its shape {tuple(sides)} does not fit its {flat.size} numbers")
     if kind == _BFLOAT16:
-        flat = (flat.astype("<u4") << 16).view("<f4")
+        wide = flat.astype("<u4")
+        wide <<= np.uint32(16)
+        flat = wide.view("<f4")
     elif dtype.kind == "f":
-        flat = flat.astype(np.float32)
+        flat = flat.astype(np.float32, copy=False)
     return flat.reshape(sides)

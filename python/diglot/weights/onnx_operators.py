@@ -28,6 +28,7 @@ BATCH = 1_000_000_007
 _LOWEST = float(np.finfo(np.float32).min)
 _FLOATS = (1, 10, 11, 16)
 _MOST_AXES = 16
+_MOST_PIECES = 1024  # of a Split
 _LARGEST_OUTPUT = 2**31  # numbers that a layer gives for one image
 
 
@@ -109,16 +110,17 @@ class Step:
         """Add one of MXNet's operators, and keep the weights that belong to it."""
         name = self.network.claim(self.node.name or self.node.op)
         result = self.network.builder.add(op, *inputs, name=name, **attrs)
+        self.network.count_layer()
         if len(result.shape) > _MOST_AXES or math.prod(result.shape) > _LARGEST_OUTPUT:
             raise ModelFileError(f"its output of shape {result.shape[:8]} is too large")
         for suffix, array in (weights or {}).items():
-            self.network.weights[f"{name}_{suffix}"] = array
+            self.network.weights[f"{name}_{suffix}"] = self.network.own(array)
         return result
 
     def parameter(self, array: np.ndarray, kind: str) -> Tensor:
         """Add a constant array as a parameter by itself, such as a scale of each channel."""
         name = self.network.claim(self.node.name or self.node.op)
-        self.network.weights[name] = array.astype(np.float32)
+        self.network.weights[name] = self.network.own(array)
         return self.network.builder.parameter(name, array.shape, kind)
 
 
@@ -194,9 +196,12 @@ def _gemm(step: Step) -> Tensor:
         raise ModelFileError("it mixes the images of a batch (transA)")
     weight, bias = step.floats(1), step.optional(2)
     weight = weight if step.attrs.get("transB") else weight.T
-    weight = weight * np.float32(step.attrs.get("alpha", 1.0))
+    # Without a factor it is the constant itself, which several nodes may share.
+    if (alpha := step.attrs.get("alpha", 1.0)) != 1:
+        weight = np.multiply(weight, np.float32(alpha), order="C")
     if bias is not None:
-        bias = step.floats(2) * np.float32(step.attrs.get("beta", 1.0))
+        beta = step.attrs.get("beta", 1.0)
+        bias = step.floats(2) * np.float32(beta) if beta != 1 else step.floats(2)
     return _dense(step, weight, bias)
 
 
@@ -242,9 +247,9 @@ def _dense(step: Step, weight: np.ndarray, bias: np.ndarray | None) -> Tensor:
             f"its weight {step.node.inputs[1]!r}, {weight.shape} once its outputs come first, "
             f"does not fit an input of shape {x.shape}"
         )
-    weights = {"weight": np.ascontiguousarray(weight)}
+    weights = {"weight": weight}
     if bias is not None:
-        weights["bias"] = np.broadcast_to(bias.reshape(-1), (len(weight),)).astype(np.float32)
+        weights["bias"] = np.broadcast_to(bias.reshape(-1), (len(weight),))
     return step.layer(
         "FullyConnected",
         x,
@@ -507,19 +512,17 @@ def _softmax(op: str) -> Callable[[Step], Tensor]:
     return rule
 
 
-_SHAPES_ONLY = {"Flatten", "Reshape", "Squeeze", "Identity", "Cast", "Dropout"}
+SHAPES_ONLY = {"Flatten", "Reshape", "Squeeze", "Identity", "Cast", "Dropout"}
+"""Operators that change no number of a vector of scores."""
 
 
 def _ends_network(step: Step) -> bool:
     """Whether nothing but changes of shape follow on the way to the output."""
-    network, name, at = step.network, step.node.outputs[0], step.index
-    while name != network.model.outputs[0]:
-        index = network.only_user(name)
-        # A damaged file may lead back, and round in circles.
-        if index is None or index <= at or network.model.nodes[index].op not in _SHAPES_ONLY:
-            return False
-        name, at = network.model.nodes[index].outputs[0], index
-    return True
+    network, name = step.network, step.node.outputs[0]
+    if name not in network.ends():
+        return False
+    # A damaged file may lead back, and round in circles.
+    return name == network.model.outputs[0] or (network.only_user(name) or 0) > step.index
 
 
 _WITH_NUMBER = {
@@ -666,10 +669,12 @@ def _slice(step: Step) -> Tensor:
     return x
 
 
-def _split(step: Step) -> list[Tensor]:
+def _split(step: Step) -> list[Tensor | None]:
     x = step.x
     (axis,) = _axes([step.whole("axis", 0)], len(x.shape) + 1)
     side, count = x.shape[axis - 1], len(step.node.outputs)
+    if count > _MOST_PIECES:
+        raise ModelFileError(f"it splits into {count}; diglot knows {_MOST_PIECES} at most")
     given = step.attrs.get("split") or (step.optional(1) if len(step.inputs) > 1 else None)
     if given is None:
         sizes = [-(-side // count)] * (count - 1)
@@ -678,9 +683,11 @@ def _split(step: Step) -> list[Tensor]:
         sizes = whole_numbers(np.asarray(given))
     if len(sizes) != count or sum(sizes) != side or min(sizes) < 1:
         raise ModelFileError(f"it splits {side} into {sizes}, and has {count} outputs")
-    pieces, at = [], 0
-    for size in sizes:
-        pieces.append(step.layer("slice_axis", x, axis=axis, begin=at, end=at + size))
+    pieces: list[Tensor | None] = []
+    at = 0
+    for size, name in zip(sizes, step.node.outputs, strict=True):
+        piece = {"axis": axis, "begin": at, "end": at + size}
+        pieces.append(step.layer("slice_axis", x, **piece) if name else None)
         at += size
     return pieces
 

@@ -10,7 +10,9 @@ Reference: https://protobuf.dev/programming-guides/encoding/
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -19,9 +21,52 @@ from diglot.errors import ModelFileError
 VARINT, BITS64, BYTES, BITS32 = 0, 1, 2, 5
 """The wire types that are read; groups (3 and 4), out of use since 2008, are refused."""
 
-_MOST_FIELDS = 2_000_000  # in one message; a loop over more would look like a hang
+MOST_FIELDS = 1_000_000
+"""Of one file, together with the numbers of its lists; a loop over more would look like a hang."""
+
+MOST_PIECES = 2**16
+"""Into how many pieces a file may cut an array's numbers: each takes a field and an object."""
+
+_BLOCK = 2**16  # bytes of a list of numbers that are read at a time
 _LONGEST_VARINT = 10  # bytes: 64 bits at 7 a byte
 _WIDTHS = {BITS64: 8, BITS32: 4}
+
+
+class _Left(threading.local):
+    """How many fields the file that this thread reads may still have; None between files."""
+
+    fields: int | None = None
+
+
+_LEFT = _Left()
+
+
+@contextmanager
+def one_file() -> Iterator[None]:
+    """Count the fields of all messages inside together, as those of one file.
+
+    Examples
+    --------
+    >>> with one_file():
+    ...     len(list(fields(memoryview(bytes([8, 1, 8, 2])))))
+    2
+    """
+    before, _LEFT.fields = _LEFT.fields, MOST_FIELDS
+    try:
+        yield
+    finally:
+        _LEFT.fields = before
+
+
+def _spend(count: int) -> None:
+    if _LEFT.fields is None:
+        return
+    _LEFT.fields -= count
+    if _LEFT.fields < 0:
+        raise ModelFileError(
+            f"it has more than {MOST_FIELDS} fields and listed numbers; a network's weights are "
+            "stored as raw bytes"
+        )
 
 
 def fields(data: memoryview) -> Iterator[tuple[int, int, int | memoryview]]:
@@ -54,9 +99,8 @@ def fields(data: memoryview) -> Iterator[tuple[int, int, int | memoryview]]:
     """
     data = _bytes(data)
     at, end = 0, len(data)
-    for _ in range(_MOST_FIELDS):
-        if at == end:
-            return
+    while at < end:
+        _spend(1)
         key, at = _varint(data, at)
         number, wire = key >> 3, key & 7
         if not 0 < number < 2**29:
@@ -77,8 +121,6 @@ def fields(data: memoryview) -> Iterator[tuple[int, int, int | memoryview]]:
             )
         yield number, wire, data[at : at + length]
         at += length
-    if at != end:
-        raise ModelFileError(f"damaged: a message of more than {_MOST_FIELDS} fields")
 
 
 def signed(value: int) -> int:
@@ -132,8 +174,15 @@ def packed_doubles(value: int | memoryview) -> np.ndarray:
     return _numbers(value, "<f8")
 
 
-def packed_varints(value: int | memoryview) -> list[int]:
+def packed_varints(value: int | memoryview, most: int = 4096) -> list[int]:
     r"""Return a repeated ``int32`` or ``int64`` field, packed or one number of an unpacked one.
+
+    For short lists, such as shapes.
+
+    Raises
+    ------
+    ModelFileError
+        There are more numbers than ``most``, or they are damaged.
 
     Examples
     --------
@@ -142,9 +191,62 @@ def packed_varints(value: int | memoryview) -> list[int]:
     """
     if isinstance(value, int):
         return [signed(value)]
-    raw = np.frombuffer(_bytes(value), np.uint8)
-    if not raw.size:
-        return []
+    count = _count(value)
+    if count > most:
+        raise ModelFileError(f"damaged: a list of {count} numbers, where {most} are the most")
+    return varint_array(value, np.dtype("<i8")).tolist()
+
+
+def varint_array(value: int | memoryview, dtype: np.dtype) -> np.ndarray:
+    r"""Return a repeated ``int32`` or ``int64`` field as an array, which may be long.
+
+    Parameters
+    ----------
+    value : int or memoryview
+        From `fields`.
+    dtype : numpy.dtype
+        Whole numbers; what does not fit is cut to its lower bits. Numbers of more than 16 bits
+        take several times the memory that they take in the file, and count as fields.
+
+    Raises
+    ------
+    ModelFileError
+        There are too many numbers, or they are damaged.
+
+    Examples
+    --------
+    >>> varint_array(memoryview(b"\x96\x01\x05"), np.dtype("int64"))
+    array([150,   5])
+    """
+    if isinstance(value, int):
+        return np.array([signed(value)], np.int64).astype(dtype)
+    count = _count(value)
+    if dtype.itemsize > 2:
+        _spend(count)
+    numbers, data, at, done = np.empty(count, dtype), _bytes(value), 0, 0
+    while at < len(data):
+        # Up to a number's end, which is near: a number that is longer is refused there.
+        stop = min(at + _BLOCK, len(data))
+        while stop < len(data) and stop - at < _BLOCK + 16 and data[stop - 1] >= 0x80:
+            stop += 1
+        block = _varints(np.frombuffer(data[at:stop], np.uint8))
+        numbers[done : done + block.size] = block.astype(dtype)
+        at, done = stop, done + block.size
+    return numbers
+
+
+def _count(value: memoryview) -> int:
+    """Return how many numbers a list has: as many as there are bytes that end one."""
+    data = _bytes(value)
+    blocks = range(0, len(data), _BLOCK)
+    return sum(
+        int(np.count_nonzero(np.frombuffer(data[at : at + _BLOCK], np.uint8) < 0x80))
+        for at in blocks
+    )
+
+
+def _varints(raw: np.ndarray) -> np.ndarray:
+    """Return the int64 numbers that some bytes hold."""
     ends = np.flatnonzero(raw < 0x80)
     if not ends.size or ends[-1] != raw.size - 1:
         raise ModelFileError("cut off: a list of numbers ends inside a number")
@@ -158,7 +260,7 @@ def packed_varints(value: int | memoryview) -> list[int]:
         has = lengths > place
         piece = raw[starts[has] + place].astype(np.uint64) & np.uint64(0x7F)
         total[has] |= piece << np.uint64(7 * place)
-    return total.view(np.int64).tolist()
+    return total.view(np.int64)
 
 
 def text(value: int | memoryview) -> str:
@@ -181,6 +283,8 @@ def _bytes(data: memoryview) -> memoryview:
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
     """Return the number that starts at a place, and the place after it."""
+    if at < len(data) and data[at] < 0x80:  # as most are
+        return data[at], at + 1
     value = 0
     for place, byte in enumerate(data[at : at + _LONGEST_VARINT]):
         value |= (byte & 0x7F) << (7 * place)

@@ -13,7 +13,7 @@ from typing import Union
 from diglot.errors import ModelFileError
 
 _DEEPEST = 32  # messages inside messages; Caffe's networks need five
-_MOST_TOKENS = 2_000_000  # more would look like a hang
+_MOST_TOKENS = 500_000  # with the spaces between them; more would look like a hang
 
 _TOKEN = re.compile(
     r"""(?P<space>[\s,;]+|\#[^\n]*)
