@@ -56,6 +56,11 @@ def damage_bytes(data: bytes, rng: np.random.Generator) -> bytes:
     return bytes(changed)
 
 
+def times(rng: np.random.Generator, size: int) -> int:
+    """Return how often to repeat something of a size: 2**10 to 2**16 times, to a megabyte."""
+    return min(2 ** int(rng.integers(10, 17)), 2**20 // max(size, 1) + 2)
+
+
 def nested(depth: int) -> Any:
     value: Any = []
     for _ in range(depth):
@@ -104,9 +109,25 @@ def damage_tree(tree: Any, rng: np.random.Generator) -> Any:
             holder[key] = json.loads(json.dumps(other_holder[other]))
         elif kind < 0.35 and isinstance(holder, dict):
             holder[pick(rng, TEXTS)] = holder.pop(key)
+        elif kind < 0.38:
+            inflate(holder, key, rng)
         else:
             holder[key] = odd(value, rng)
     return tree
+
+
+def inflate(holder: Any, key: Any, rng: np.random.Generator) -> None:
+    """Repeat one value, text or entry very often."""
+    value = holder[key]
+    count = times(rng, len(json.dumps(value)))
+    if isinstance(value, str):
+        holder[key] = value * count
+    elif isinstance(holder, list) and rng.random() < 0.6:
+        holder[key:key] = [value] * count
+    elif isinstance(holder, dict) and rng.random() < 0.3:
+        holder |= {f"{key}{i}": value for i in range(count)}
+    else:
+        holder[key] = [value] * count
 
 
 def _places(tree: Any):
@@ -190,7 +211,7 @@ def damage_text(data: bytes, rng: np.random.Generator) -> bytes:
         if not words:
             break
         word, other = pick(rng, words), pick(rng, words)
-        kind = rng.integers(6)
+        kind = rng.integers(6) if rng.random() < 0.95 else 6
         numbers = [w for w in words if re.fullmatch(r"[\d.]+", w[0])]
         if kind <= 1 and numbers:
             word, new = pick(rng, numbers), str(pick(rng, NUMBERS))
@@ -203,7 +224,8 @@ def damage_text(data: bytes, rng: np.random.Generator) -> bytes:
             new = other[0]
         else:
             start, end = sorted((word.start(), other.end()))
-            text = text[:end] + text[start:end] + text[end:]
+            part = text[start:end] + " "
+            text = text[:end] + part * (times(rng, len(part)) if kind == 6 else 1) + text[end:]
             continue
         text = text[: word.start()] + new + text[word.end() :]
     return text.encode()
@@ -233,6 +255,11 @@ def damage_message(data: bytes, rng: np.random.Generator) -> bytes:
             fields[index] = copy.deepcopy(other[place])  # not a part of itself
         elif kind < 0.35:
             fields[index] = (int(rng.integers(1, 30)), wire, value)
+        elif kind < 0.38:
+            size = len(written([fields[index]]))
+            fields[index:index] = [fields[index]] * times(rng, size)
+        elif kind < 0.41 and wire == 2 and not isinstance(value, list):
+            fields[index] = (number, wire, value * times(rng, len(value)))
         elif wire == 0:
             fields[index] = (number, wire, int(pick(rng, NUMBERS)) % 2**64)
         elif isinstance(value, list):
