@@ -372,7 +372,7 @@ def test_unreadable_file(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     # Permissions alone do not stop root, who runs the tests in containers.
-    monkeypatch.setattr(sys.modules["diglot.images.decode"], "open", refuse, raising=False)
+    monkeypatch.setattr(sys.modules["diglot.images.decode"], "open_regular", refuse)
     with pytest.raises(ImageError, match=r"secret\.png.*permissions"):
         decode(str(path))
 
@@ -483,7 +483,10 @@ def test_an_ome_description_that_counts_without_end_is_refused(tmp_path, change)
             text = text.replace(b'IFD="0"', b'IFD="0" FirstT="0"')
         assert before in text
         tifffile.imwrite(
-            path, np.zeros((6, 7), np.uint16), description=text.replace(before, after), metadata=None
+            path,
+            np.zeros((6, 7), np.uint16),
+            description=text.replace(before, after),
+            metadata=None,
         )
         if before == after:
             continue
@@ -505,8 +508,6 @@ def test_an_ome_file_without_all_its_pages_is_refused_silently(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-
-
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float64"])
 @pytest.mark.parametrize("samples", [1, 4])
 def test_tiff_strips_that_are_not_there_are_no_pixels(tmp_path, dtype, samples):
@@ -522,8 +523,8 @@ def test_tiff_strips_that_are_not_there_are_no_pixels(tmp_path, dtype, samples):
             tags = tiff.pages.first.tags
             offset, count = tags["StripOffsets"], tags["StripByteCounts"]
             assert len(tiff.pages.first.dataoffsets) == 1
-            for name, value in (("ImageWidth", 3000), ("ImageLength", 3000), ("RowsPerStrip", 3000)):
-                tags[name].overwrite(value)
+            for name in ("ImageWidth", "ImageLength", "RowsPerStrip"):
+                tags[name].overwrite(3000)
             if not strip:
                 offset.overwrite(0)
                 count.overwrite(0)

@@ -22,6 +22,7 @@ HEAVY = {"mxnet", "torch", "numpy", "pandas", "scipy", "sklearn", "skimage", "PI
 # Ground floor first, as in CONTRIBUTING.md: a room imports only from rooms above it in this list.
 ROOMS = [
     "errors",
+    "files",
     "interrupts",
     "gpus",
     "progress",

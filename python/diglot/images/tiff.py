@@ -204,9 +204,7 @@ def read_stack(file: BinaryIO, series: Any, axes: str, path: str) -> tuple[np.nd
     inner = next((k for k in range(len(shape)) if math.prod(shape[k:]) == size), None)
     if inner is None:
         raise ImageError(f"'{path}' holds an array that its pages do not make up; replace it.")
-    wanted = [
-        range(n) if axis in "YXCS" else range(1) for axis, n in zip(axes, shape, strict=True)
-    ]
+    wanted = [range(n) if axis in "YXCS" else range(1) for axis, n in zip(axes, shape, strict=True)]
     outer = [
         np.ravel_multi_index(at, shape[:inner]) if inner else 0 for at in product(*wanted[:inner])
     ]
@@ -219,9 +217,7 @@ def read_stack(file: BinaryIO, series: Any, axes: str, path: str) -> tuple[np.nd
     return pixels, "".join(axis for axis in axes if axis in "YXCS")
 
 
-def _from_one(
-    file: BinaryIO, series: Any, numbers: list[int], size: int, path: str
-) -> np.ndarray:
+def _from_one(file: BinaryIO, series: Any, numbers: list[int], size: int, path: str) -> np.ndarray:
     """Read planes that lie one after another, uncompressed."""
     dtype = np.dtype(series.keyframe.parent.byteorder + series.dtype.char)
     first, last = min(numbers), max(numbers) + 1
