@@ -13,7 +13,9 @@ test_that("numbers that are not finite are refused by class", {
   for (value in c(NA, NaN, Inf, -Inf, 1e300)) {
     images <- odd_pixels() / 255
     images[3L, 4L, 2L] <- value
-    expect_error(predict(fit, images), class = "diglot_error_input")
+    expect_no_warning(
+      expect_error(predict(fit, images), "[Rr]ow 3", class = "diglot_error_input")
+    )
     expect_error(odd_fit(images), class = "diglot_error_input")
   }
 })

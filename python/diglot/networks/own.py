@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from diglot.errors import InputError, ModelFileError
+from diglot.files import read_regular
 from diglot.graph import Graph, InputSpec, Node, read_symbol
 from diglot.operators import OPERATORS, Shape
 
@@ -150,13 +151,11 @@ def _name_of(given: Any) -> str:
 
 def _read_file(path: Path) -> str:
     try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise ModelFileError(f"{path} is too large to be a symbol's JSON")
-        return path.read_text(encoding="utf-8")
+        return read_regular(path, _LARGEST_FILE).decode("utf-8")
     except UnicodeDecodeError as error:
         raise ModelFileError(f"{path} is not text, so not a symbol's JSON") from error
-    except OSError as error:
-        reason = error.strerror or error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise InputError(f"the symbol file {str(path)!r} cannot be read: {reason}") from error
 
 
