@@ -1,4 +1,4 @@
-"""The door through which a stranger's file comes in: a regular file, and not too large a one."""
+"""The door through which files that a user names come in: regular files, of a bounded size."""
 
 from __future__ import annotations
 
@@ -7,52 +7,152 @@ import os
 import stat
 from typing import BinaryIO
 
+from diglot.errors import ModelFileError
 
-def open_regular(path: str | os.PathLike[str], largest: int | None = None) -> BinaryIO:
-    """Open a file for reading that cannot keep its reader waiting, nor go on for ever.
+LARGEST = 8 * 2**30
+"""In bytes; the largest published image classifiers stay below a quarter of it."""
+
+# A pipe that took the file's place after it was looked at would otherwise be waited for.
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_FLAGS |= getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def opened(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file: reading a pipe or a device could wait, or go on, for ever.
 
     Parameters
     ----------
     path : path
-        The file. A pipe or a device is refused before it is opened, and after, too, should
-        another have taken its place meanwhile.
-    largest : int, optional
-        In bytes; a larger file is refused.
+        A file, or a link to one.
 
     Returns
     -------
-    binary file
-        Unbuffered.
+    file
+        For reading bytes.
 
     Raises
     ------
     OSError
-        If it is not there, a folder, or may not be read.
+        It cannot be opened, or is a folder.
     ValueError
-        If it is not a regular file, is too large, or its name cannot be one.
+        It is neither a file nor a folder, or its name cannot be one.
 
     Examples
     --------
-    >>> open_regular(os.devnull)
+    >>> opened("/dev/null")
     Traceback (most recent call last):
     ...
     ValueError: it is not a regular file
     """
-    _refuse_special(os.stat(path))
-    file = open(path, "rb", buffering=0, opener=_without_waiting)  # noqa: SIM115 (the caller's)
+    _refuse(os.stat(path).st_mode)  # some devices do something when they are opened
+    # By an opener the file keeps its name, which readers of TIFF files ask for.
+    file = open(path, "rb", opener=lambda name, _: os.open(name, _FLAGS))  # noqa: SIM115
     try:
-        found = os.fstat(file.fileno())
-        _refuse_special(found)
-        if largest is not None and found.st_size > largest:
-            raise ValueError(f"it has {found.st_size:,} bytes, and may have {largest:,}")
+        _refuse(os.fstat(file.fileno()).st_mode)
     except BaseException:
         file.close()
         raise
     return file
 
 
-def read_regular(path: str | os.PathLike[str], largest: int) -> bytes:
-    """Read a file whole, by `open_regular`.
+def _refuse(mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        raise ValueError("it is not a regular file")
+
+
+def read_view(path: str | os.PathLike[str], *, largest: int = LARGEST) -> memoryview:
+    """Read a whole file.
+
+    Parameters
+    ----------
+    path : path
+        A regular file.
+    largest : int
+        In bytes; a larger file is refused before it is read.
+
+    Returns
+    -------
+    memoryview
+        Read-only bytes.
+
+    Raises
+    ------
+    ModelFileError
+        There is no such file, it cannot be read, or it is too large.
+
+    Examples
+    --------
+    >>> read_view("nowhere.caffemodel")
+    Traceback (most recent call last):
+    ...
+    diglot.errors.ModelFileError: nowhere.caffemodel cannot be read: No such file or directory
+    """
+    try:
+        with opened(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > largest:
+                raise ModelFileError(
+                    f"{path} has {size} bytes; such a file may have {largest} at most"
+                )
+            return memoryview(file.read(size))
+    except ModelFileError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        if isinstance(error, IsADirectoryError):
+            raise ModelFileError(f"{path} is a folder; give the name of a file") from error
+        raise ModelFileError(f"{path} cannot be read: {reason}") from error
+    except MemoryError as error:
+        raise ModelFileError(f"{path} does not fit into this machine's memory") from error
+
+
+def read_text(path: str | os.PathLike[str], *, largest: int = 2**26) -> str:
+    """Read a whole text file in UTF-8.
+
+    Parameters
+    ----------
+    path : path
+        A regular file.
+    largest : int
+        In bytes; a larger file is refused before it is read.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ModelFileError
+        As `read_view`, and if it is not text.
+    """
+    try:
+        return str(read_view(path, largest=largest), "utf-8")
+    except UnicodeDecodeError as error:
+        raise ModelFileError(f"{path} is not text: {error}") from error
+
+
+def read_bytes(path: str | os.PathLike[str], largest: int) -> bytes:
+    """Read a whole file, and leave it to the caller to say what is wrong with it.
+
+    Parameters
+    ----------
+    path : path
+        A regular file.
+    largest : int
+        In bytes; a larger file is refused before it is read.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    OSError
+        As `opened`.
+    ValueError
+        As `opened`, and if it is too large.
 
     Examples
     --------
@@ -60,26 +160,11 @@ def read_regular(path: str | os.PathLike[str], largest: int) -> bytes:
     >>> with tempfile.NamedTemporaryFile() as file:
     ...     _ = file.write(b"learned")
     ...     file.flush()
-    ...     read_regular(file.name, 100)
+    ...     read_bytes(file.name, 100)
     b'learned'
     """
-    with open_regular(path, largest) as file:
-        left = os.fstat(file.fileno()).st_size
-        pieces = []
-        # No more than it had: it may be growing.
-        while left and (piece := file.read(left)):
-            pieces.append(piece)
-            left -= len(piece)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    # Opening a pipe would wait for its writer.
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _refuse_special(found: os.stat_result) -> None:
-    if stat.S_ISDIR(found.st_mode):
-        raise IsADirectoryError(errno.EISDIR, "Is a directory")
-    if not stat.S_ISREG(found.st_mode):
-        raise ValueError("it is not a regular file")
+    with opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > largest:
+            raise ValueError(f"it has {size:,} bytes, and may have {largest:,}")
+        return file.read(size)

@@ -24,6 +24,7 @@ from diglot.subgraphs import CONTROL, most_steps, variables_in_order
 
 _MXNET_VERSION = 10901  # the format's version; 1.9.1 and 2.0 both read it
 _MOST_NODES = 100_000
+_MOST_AXES = 32  # of an output; MXNet's operators take six at most
 _DEEPEST = 4  # loops and branches within each other
 # What MXNet's reader of JSON lacks the words for.
 _UNREADABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
@@ -213,14 +214,16 @@ def apply_operator(
     """Return an operation's output shapes and the parameters it takes, from its data's shapes."""
     rule = OPERATORS[op]
     try:
+        check_attributes(op, attrs)  # which bounds their lengths, before they are worked with
         outputs = rule.shapes(Attrs(attrs), data)
         slots = rule.slots(Attrs(attrs), data)
-        check_attributes(op, attrs)
     except ModelFileError as error:
         raise ModelFileError(f"layer {name!r} ({op}): {error}") from error
     except (LookupError, TypeError, ArithmeticError, ValueError) as error:
         raise ModelFileError(f"layer {name!r} ({op}) is damaged: {error!r}") from error
     for shape in outputs:
+        if len(shape) > _MOST_AXES:
+            raise ModelFileError(f"layer {name!r} ({op}) has an output of {len(shape)} axes")
         if min(shape, default=1) <= 0:
             raise InputTooSmallError(
                 f"layer {name!r} ({op}) would have the output size {tuple(shape[1:])}: the input "

@@ -19,6 +19,8 @@ from diglot.own_operators import OP_TYPE, own_operator
 Shape = tuple[int, ...]
 
 _LARGEST = 2**31 - 1  # MXNet keeps sizes in 32 bits
+_MOST_CODES = 96  # of a reshape: three for each of as many axes as an array may have
+_MOST_PIECES = 64  # of what a split makes: a graph's connections name no more outputs of a node
 
 
 @dataclass(frozen=True)
@@ -375,6 +377,8 @@ def _reshape(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
     codes = list(codes if isinstance(codes, tuple) else (codes,))
     if not codes or not all(_is_whole(c) and c >= -4 for c in codes):
         raise ModelFileError(f"its shape is {attrs['shape']!r}")
+    if len(codes) > _MOST_CODES:
+        raise ModelFileError(f"its shape has {len(codes)} sides")
     backwards = attrs.flag("reverse")
     if backwards:
         source.reverse()
@@ -466,12 +470,18 @@ def _split_v2(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
 
 
 def _equal_pieces(size: int, count: int) -> list[int]:
+    if count > _MOST_PIECES:
+        raise ModelFileError(f"it cuts into {count} pieces; diglot knows {_MOST_PIECES} at most")
     if count > size or size % count:
         raise ModelFileError(f"it cannot cut {size} into {count} equal pieces")
     return [size // count] * count
 
 
 def _pieces(attrs: Attrs, x: Shape, axis: int, sizes: Sequence[int]) -> list[Shape]:
+    if len(sizes) > _MOST_PIECES:
+        raise ModelFileError(
+            f"it cuts into {len(sizes)} pieces; diglot knows {_MOST_PIECES} at most"
+        )
     if attrs.flag("squeeze_axis"):
         if any(size != 1 for size in sizes):
             raise ModelFileError("it cannot drop an axis that has more than one entry a piece")

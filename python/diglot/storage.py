@@ -17,7 +17,6 @@ import math
 import os
 import re
 import secrets
-import stat
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ import numpy as np
 import safetensors.numpy
 
 from diglot.errors import DiglotError, InputError, ModelFileError
+from diglot.files import opened
 
 FORMAT = 1
 """The newest version of the file format; a file with a higher one is refused."""
@@ -35,6 +35,10 @@ FORMAT = 1
 _KEY = "diglot"
 _LONGEST_HEADER = 100_000_000  # the limit of the format's own library
 _MOST_PARTS = 1_000_000  # lists, tables and what is in them; networks have some ten thousand
+_BLOCK = 2**16  # numbers that are converted at a time
+_MOST_AXES = (
+    32  # of a tensor, as in NumPy before 2.0; a product of 100,000 sides takes half a minute
+)
 
 # The element types that NumPy and safetensors share, by their names in the file.
 _DTYPES = {
@@ -277,7 +281,7 @@ def read_file(
     diglot.errors.ModelFileError: nowhere.safetensors cannot be read: ...
     """
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             size = os.fstat(file.fileno()).st_size
             return _read(file, size, str(path), require_metadata)
     except ModelFileError:
@@ -313,7 +317,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     diglot.errors.ModelFileError: nowhere.safetensors cannot be read: ...
     """
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             header, _ = _header(file, os.fstat(file.fileno()).st_size)
     except (OSError, ValueError, RecursionError) as error:
         raise ModelFileError(f"{path} cannot be read: {_fix(error, path)}") from error
@@ -347,7 +351,7 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
     """
     digest = hashlib.sha256()
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             while block := file.read(1 << 20):
                 digest.update(block)
     except (OSError, ValueError) as error:
@@ -388,6 +392,8 @@ def fingerprint(tensors: Mapping[str, np.ndarray]) -> str:
 def parse_json(text: str, **options: Any) -> Any:
     """Read JSON from a stranger, who may have it fill the memory: 3 bytes make a list of 64.
 
+    Numbers beyond a float's range, such as 1e999, would become infinite and are refused.
+
     Parameters
     ----------
     text : str
@@ -402,7 +408,7 @@ def parse_json(text: str, **options: Any) -> Any:
     Raises
     ------
     ValueError
-        It is no JSON, or has more values than any model needs.
+        It is no JSON, has more values than any model needs, or an infinite number.
 
     Examples
     --------
@@ -412,15 +418,7 @@ def parse_json(text: str, **options: Any) -> Any:
     parts = sum(map(text.count, "[{,"))
     if parts > _MOST_PARTS:
         raise ValueError(f"it has {parts} values, and at most {_MOST_PARTS} are read")
-    return json.loads(text, **options)
-
-
-def _opened(path: str | os.PathLike[str]) -> BinaryIO:
-    """Open a regular file: reading a pipe or a device could wait, or go on, for ever."""
-    mode = os.stat(path).st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        raise ValueError("it is not a regular file")
-    return open(path, "rb")
+    return json.loads(text, **{"parse_float": _finite, "parse_constant": _no_constant, **options})
 
 
 def _sorted_names(tensors: Mapping[str, np.ndarray]) -> list[str]:
@@ -469,6 +467,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError("a key appears twice")
     return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"the number {text[:40]} is too large")
+    return number
 
 
 def _no_constant(text: str) -> None:
@@ -541,6 +546,8 @@ def _entry(key: str, told: Any) -> _Entry:
         whole = False
     if not whole or not isinstance(code, str) or not isinstance(shape, list):
         raise ValueError(f"the entry of tensor {key!r} is damaged")
+    if len(shape) > _MOST_AXES:
+        raise ValueError(f"tensor {key!r} has {len(shape)} axes, and at most {_MOST_AXES} are read")
     if code not in _DTYPES and code != "BF16":
         raise ValueError(f"the element type {code!r} of tensor {key!r} is unknown here")
     itemsize = _DTYPES[code].itemsize if code in _DTYPES else 2
@@ -555,10 +562,12 @@ def _entry(key: str, told: Any) -> _Entry:
 def _tensor(file: BinaryIO, entry: _Entry, name: str) -> np.ndarray:
     """Read the next tensor, straight into its memory."""
     # NumPy lacks "bfloat", which is the upper half of a float32.
-    dtype = _DTYPES.get(entry.code, _DTYPES["U16"])
+    dtype = _DTYPES.get(entry.code, _DTYPES["F32"])
     try:
         array = np.empty(entry.shape, dtype)
-        read = file.readinto(array.reshape(-1).view(np.uint8))
+        flat = array.reshape(-1).view(np.uint8)
+        # Half as many bytes are read to the end of what they become, and spread from there.
+        read = file.readinto(flat[flat.size - (entry.stop - entry.start) :])
         if read != entry.stop - entry.start:
             raise ValueError("the file ends before it does")
     except (ValueError, MemoryError) as error:
@@ -567,9 +576,21 @@ def _tensor(file: BinaryIO, entry: _Entry, name: str) -> np.ndarray:
             "convert or save the file again."
         ) from None
     if entry.code == "BF16":
-        bits = array.reshape(-1).astype("<u4") << 16
-        return bits.view("<f4").reshape(entry.shape)
+        _widen(array.reshape(-1))
     return array
+
+
+def _widen(numbers: np.ndarray) -> None:
+    """Make float32 of the "bfloat16" in its second half, in place and from the front on.
+
+    A number is written to no place that was not read before: number i lies in the upper or lower
+    part of place (n + i) / 2, which is behind place i.
+    """
+    count = numbers.size
+    halves, whole = numbers.view("<u2")[count:], numbers.view("<u4")
+    for start in range(0, count, _BLOCK):
+        block = halves[start : start + _BLOCK].astype("<u4")  # a copy: the places may overlap
+        whole[start : start + _BLOCK] = block << np.uint32(16)
 
 
 def _metadata(header: Mapping[str, Any], name: str, required: bool) -> dict[str, Any]:
@@ -586,7 +607,7 @@ def _metadata(header: Mapping[str, Any], name: str, required: bool) -> dict[str,
                     "file of weights, not as a model."
                 )
             return {}
-        metadata = parse_json(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        metadata = parse_json(text, object_pairs_hook=_unique)
         if not isinstance(metadata, dict):
             raise ValueError("it is not an object")
         version = metadata.get("format")

@@ -372,7 +372,7 @@ def test_unreadable_file(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     # Permissions alone do not stop root, who runs the tests in containers.
-    monkeypatch.setattr(sys.modules["diglot.images.decode"], "open_regular", refuse)
+    monkeypatch.setattr(sys.modules["diglot.images.decode"], "opened", refuse)
     with pytest.raises(ImageError, match=r"secret\.png.*permissions"):
         decode(str(path))
 

@@ -22,11 +22,11 @@ HEAVY = {"mxnet", "torch", "numpy", "pandas", "scipy", "sklearn", "skimage", "PI
 # Ground floor first, as in CONTRIBUTING.md: a room imports only from rooms above it in this list.
 ROOMS = [
     "errors",
-    "files",
     "interrupts",
     "gpus",
     "progress",
     "seeds",
+    "files",
     "storage",
     "own_operators",
     "attributes",

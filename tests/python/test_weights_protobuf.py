@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from diglot.errors import ModelFileError
+from diglot.files import read_text, read_view
 from diglot.weights import protobuf
-from diglot.weights.files import read_text, read_view
 from fuzz import damaged, refusals
 
 

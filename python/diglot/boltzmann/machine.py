@@ -274,6 +274,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):
                 persistent=bool(self.persistent),
                 visible=self.visible,
                 n_hidden=int(self.n_hidden),
+                pixels=pixels_of(ready.spec),
             )
             given = {"score_batch": _ROWS, "threads": self.threads}
             judged = None

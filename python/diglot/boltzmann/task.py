@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from diglot.engine import Executor
+from diglot.errors import ModelFileError
 from diglot.estimators.feed import Feed
 from diglot.seeds import stream
 
@@ -27,7 +28,8 @@ class Recipe:
     persistent : bool
         Whether a dream goes on from the last one, not from the data.
     visible : {"binary", "gaussian"}
-    n_hidden : int
+    n_hidden, pixels : int
+        How many hidden and visible units there are.
     """
 
     batch_size: int
@@ -36,6 +38,7 @@ class Recipe:
     persistent: bool
     visible: str
     n_hidden: int
+    pixels: int
 
 
 def dream(
@@ -194,8 +197,26 @@ class BoltzmannTask:
         return {} if self._chains is None else {"chains": self._chains}
 
     def remember(self, memory: Mapping[str, np.ndarray]) -> None:
-        """Set the chains."""
-        self._chains = np.ascontiguousarray(memory["chains"], np.float32)
+        """Set the chains.
+
+        Raises
+        ------
+        ModelFileError
+            If they are not those of this machine and these images.
+        """
+        chains = memory.get("chains")
+        wanted = (-(-self.rows // self.steps), self._recipe.pixels)
+        kept = {"chains"} if self._recipe.persistent else set()
+        if memory.keys() != kept:
+            raise ModelFileError(f"the checkpoint is damaged: it keeps {sorted(memory)[:5]}")
+        if chains is None:
+            return
+        if chains.dtype != np.float32 or chains.shape != wanted:
+            raise ModelFileError(
+                f"the checkpoint is damaged: its chains have the shape {chains.shape} of "
+                f"{chains.dtype}, and not {wanted} of float32"
+            )
+        self._chains = np.ascontiguousarray(chains)
 
     def validate(self, executor: Executor) -> dict[str, float]:
         """Return the measures on images held out."""

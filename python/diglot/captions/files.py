@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from diglot.captions.formats import Captioned, parse
 from diglot.errors import InputError
-from diglot.files import read_regular
+from diglot.files import read_bytes
 from diglot.images.memory import available_memory
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _wanted(split: Any) -> list[str] | None:
 def _content(path: str) -> bytes:
     try:
         most = min(_LARGEST, available_memory() // _TIMES)
-        return read_regular(path, most)
+        return read_bytes(path, most)
     except FileNotFoundError:
         raise InputError(
             f"there is no such file (looked from '{os.path.abspath('.')}'); check the path."

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from diglot import storage
 from diglot.augment import augment
 from diglot.engine import Device, pick_device
-from diglot.errors import InputError
+from diglot.errors import InputError, ModelFileError
 from diglot.estimators.filed import Filed
 from diglot.estimators.phases import Fitted
 from diglot.estimators.settings import UNSAVED, jsonable_settings
@@ -86,8 +86,13 @@ class NetworkEstimator(Filed, BaseEstimator):
             place = self.checkpoint if self.resume is True else self.resume
             found = find_checkpoint(place) if place is not None else None
             if found is not None:
-                run = storage.read_file(found)[1].get("run")
-                return check_seed(run.get("seed") if isinstance(run, dict) else None)
+                run = storage.read_metadata(found).get("run")
+                seed = run.get("seed") if isinstance(run, dict) else None
+                if type(seed) is not int or not 0 <= seed < 2**53:
+                    raise ModelFileError(
+                        f"the checkpoint {str(found)!r} is damaged: it has no seed"
+                    )
+                return check_seed(seed)
         return check_seed(self.seed)
 
     def _checkpoints(self) -> tuple[Checkpoints | None, str | None]:

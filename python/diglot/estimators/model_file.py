@@ -14,6 +14,7 @@ from diglot.augment import augment
 from diglot.errors import ModelFileError
 from diglot.estimators.settings import UNSAVED, jsonable_settings
 from diglot.graph import Graph
+from diglot.networks.own import is_path
 
 
 def common_metadata(model: Any, kind: str, network: str, *leave_out: str) -> dict[str, Any]:
@@ -36,7 +37,7 @@ def common_metadata(model: Any, kind: str, network: str, *leave_out: str) -> dic
         "kind": kind,
         "diglot": sys.modules["diglot"].__version__,  # the root is a room above
         "graph": model.network_.to_dict(),
-        network: given if isinstance(given, str) else None,
+        network: given if isinstance(given, str) and not is_path(given) else None,
         "settings": {
             **settings,
             "augment": None if changes is None else changes.to_dict(),
@@ -100,5 +101,7 @@ def restore_common(
     model.engine_ = meta.get("engine", "mxnet")
     if model.engine_ not in ("mxnet", "torch"):
         raise ModelFileError("the model's engine is damaged: it is neither 'mxnet' nor 'torch'")
-    setattr(model, network, given or graph.without_weights())
+    # nor which of its files it opens: what was a file's name is the network that is here
+    named = bool(given) and not is_path(given)
+    setattr(model, network, given if named else graph.without_weights())
     return graph

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from diglot.engine import Device, Executor, Optimiser, open_executor
-from diglot.errors import DivergedError, InputError, OutOfMemoryError
+from diglot.errors import DivergedError, InputError, ModelFileError, OutOfMemoryError
 from diglot.estimators.frozen import Frozen, split_frozen
 from diglot.graph import Graph
 from diglot.images.memory import available_memory
@@ -22,9 +23,12 @@ from diglot.training import (
     Checkpoint,
     Checkpoints,
     Plan,
+    Remembering,
     Result,
     State,
     Task,
+    check_arrays,
+    check_place,
     find_checkpoint,
     read_checkpoint,
     train,
@@ -205,12 +209,16 @@ def run_phases(
     found = None
     if resume is not None and (path := find_checkpoint(resume)) is not None:
         found = read_checkpoint(path, fit.run)
+        lengths = [phase.epochs for phase in fit.phases]
+        check_place(path, found.state, lengths, fit.plan.first_epoch)
     fitted, plan = Fitted(fit.graph, Result(), {}), fit.plan
     state = found.state if found else State()
     for index in range(state.phase, len(fit.phases)):
         phase, begun = fit.phases[index], plan.first_epoch + len(state.history) - state.epoch
         mine = replace(plan, epochs=phase.epochs, learning_rate=phase.rate, first_epoch=begun)
         with opened(phase, fitted.graph) as (executor, task):
+            if found is not None:
+                _check(path, found, executor, task, fit.graph)
             _load(executor, fitted.graph, found, optimiser_state if index == 0 else None)
             try:
                 result = train(
@@ -235,6 +243,21 @@ def run_phases(
         best = None if result.best is None else {**fitted.graph.weights, **result.best}
         state = State(index + 1, history=result.history, best=best, best_epoch=result.best_epoch)
     return fitted
+
+
+def _check(path: Path, found: Checkpoint, executor: Executor, task: Task, graph: Graph) -> None:
+    """Refuse a checkpoint whose arrays are not those that are trained."""
+    check_arrays(
+        path,
+        found,
+        parameters={name: p.shape for name, p in graph.parameters.items()},
+        weights=executor.weights(),
+        optimiser=executor.optimiser_state(),
+        steps=task.steps,
+        totals=len(task.metrics),
+    )
+    if found.state.memory and not isinstance(task, Remembering):
+        raise ModelFileError(f"the checkpoint {str(path)!r} is damaged: nothing keeps its memory")
 
 
 def _load(

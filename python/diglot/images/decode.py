@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from diglot.errors import DiglotError, ImageError
-from diglot.files import open_regular
+from diglot.files import opened
 from diglot.images.packed import find_packed
 from diglot.images.tiff import check_ome, read_stack, refuse_hollow
 
@@ -341,7 +341,7 @@ def _opened(path: str) -> BinaryIO:
         )
     if not stat.S_ISREG(mode):
         raise ImageError(f"'{path}' is not a regular file, so it cannot be read as an image.")
-    return _Bounded(open_regular(place))
+    return _Bounded(opened(place).detach())
 
 
 class _Bounded(io.BufferedReader):

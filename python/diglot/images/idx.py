@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import math
 import os
 import struct
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from diglot.errors import ImageError, InputError
-from diglot.files import open_regular
+from diglot.files import opened
 from diglot.images.memory import available_memory
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def read_idx_array(path: str | os.PathLike[str]) -> np.ndarray:
     name = os.fspath(path)
     place = os.path.expanduser(name)
     try:
-        with open_regular(place) as raw, io.BufferedReader(raw) as file:
+        with opened(place) as file:
             size = os.fstat(file.fileno()).st_size
             gzipped = file.read(2) == b"\x1f\x8b"
             file.seek(0)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from diglot.errors import ImageError
-from diglot.files import open_regular, read_regular
+from diglot.files import opened, read_bytes
 from diglot.images.recordio import SHORTEST, decode_record
 from diglot.storage import parse_json
 
@@ -197,7 +197,7 @@ class Packed:
         self._path, self._lock = path, threading.Lock()
         self._file: Any = None
         try:
-            self._file = open_regular(path)
+            self._file = opened(path)
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
             raise ImageError(f"'{path}' cannot be read: {why}.") from error
@@ -205,7 +205,7 @@ class Packed:
             found = os.fstat(self._file.fileno())
             # A line is shorter than a picture: what is longer by far is no list of them.
             most = min(_MOST_LIST_BYTES, _LIST_BYTES + found.st_size)
-            self.contents = read_list(read_regular(list_path(path), most))
+            self.contents = read_list(read_bytes(list_path(path), most))
         except FileNotFoundError:
             raise ImageError(
                 f"'{path}' has no list '{list_path(path)}' beside it: copy that, too, or make both "

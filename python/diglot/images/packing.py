@@ -17,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from diglot.errors import ImageError, InputError
-from diglot.files import open_regular
+from diglot.files import opened
 from diglot.graph import Graph, InputSpec
 from diglot.images.decode import read_header
 from diglot.images.memory import usable_cores
@@ -221,7 +221,7 @@ def _made_small(path: str, shape: Shape, stored: InputSpec) -> tuple[bytes, Shap
 
 def _bytes(path: str) -> bytes:
     try:
-        with open_regular(path) as file:
+        with opened(path) as file:
             return file.read(LONGEST + 1)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error

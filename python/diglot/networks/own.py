@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from diglot.errors import InputError, ModelFileError
-from diglot.files import read_regular
+from diglot.files import read_text
 from diglot.graph import Graph, InputSpec, Node, read_symbol
 from diglot.operators import OPERATORS, Shape
 
@@ -151,12 +151,11 @@ def _name_of(given: Any) -> str:
 
 def _read_file(path: Path) -> str:
     try:
-        return read_regular(path, _LARGEST_FILE).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ModelFileError(f"{path} is not text, so not a symbol's JSON") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"the symbol file {str(path)!r} cannot be read: {reason}") from error
+        return read_text(path, largest=_LARGEST_FILE)
+    except ModelFileError as error:
+        if isinstance(error.__cause__, OSError):  # it is the name that is wrong
+            raise InputError(f"the symbol file {error}") from error
+        raise
 
 
 def _trace(block: Any) -> Any:

@@ -5,10 +5,12 @@ from diglot.training.checkpoints import (
     Checkpoint,
     Checkpoints,
     State,
+    check_arrays,
+    check_place,
     find_checkpoint,
     read_checkpoint,
 )
-from diglot.training.loop import Plan, Result, Task, train
+from diglot.training.loop import Plan, Remembering, Result, Task, train
 from diglot.training.range_test import LearningRates, range_test
 from diglot.training.schedules import SCHEDULES, learning_rate
 
@@ -19,9 +21,12 @@ __all__ = [
     "Checkpoints",
     "LearningRates",
     "Plan",
+    "Remembering",
     "Result",
     "State",
     "Task",
+    "check_arrays",
+    "check_place",
     "find_checkpoint",
     "learning_rate",
     "range_test",

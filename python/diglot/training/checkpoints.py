@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from diglot import storage
 from diglot.errors import InputError, ModelFileError
 
 _FILE = "checkpoint.safetensors"
+_STOPPED = ("", "early", "callback", "interrupted")
 
 
 @dataclass
@@ -133,26 +135,156 @@ def read_checkpoint(path: Path, run: Mapping[str, Any]) -> Checkpoint:
         raise ModelFileError(f"{str(path)!r} is not a checkpoint but a {meta.get('kind')!r}")
     _check_same_run(path, meta.get("run"), run)
     try:
-        columns = [str(c) for c in meta["columns"]]
-        rows = tensors["history"].reshape(-1, len(columns)) if columns else []
-        state = State(
-            phase=int(meta["phase"]),
-            epoch=int(meta["epoch"]),
-            step=int(meta["step"]),
-            totals=[float(t) for t in tensors["totals"]],
-            history=[
-                {c: float(v) for c, v in zip(columns, row, strict=True) if v == v} for row in rows
-            ],
-            best=_part(tensors, "best/") or None,
-            best_epoch=int(meta["best_epoch"]),
-            waited=int(meta["waited"]),
-            seconds=float(meta["seconds"]),
-            stopped=str(meta["stopped"]),
-            memory=_part(tensors, "memory/"),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelFileError(f"the checkpoint {str(path)!r} is damaged: {error!r}") from error
+        return _checkpoint(tensors, meta)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise _damaged(path, repr(error)) from error
+
+
+def _checkpoint(tensors: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> Checkpoint:
+    counts = {name: _count(meta, name) for name in ("phase", "epoch", "step")}
+    counts |= {name: _count(meta, name) for name in ("best_epoch", "waited")}
+    seconds, stopped = float(meta["seconds"]), meta["stopped"]
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"seconds is {seconds}")
+    if stopped not in _STOPPED:
+        raise ValueError(f"stopped is {stopped!r}")
+    totals = tensors["totals"]
+    if totals.dtype != np.float64 or totals.ndim != 1:
+        raise ValueError("its totals are not a row of numbers")
+    state = State(
+        totals=[float(t) for t in totals],
+        history=_history(meta["columns"], tensors["history"]),
+        best=_part(tensors, "best/") or None,
+        seconds=seconds,
+        stopped=stopped,
+        memory=_part(tensors, "memory/"),
+        **counts,
+    )
     return Checkpoint(state, _part(tensors, "weight/"), _part(tensors, "optimiser/"))
+
+
+def _count(meta: Mapping[str, Any], name: str) -> int:
+    value = meta[name]
+    if type(value) is not int or not 0 <= value < 2**53:
+        raise ValueError(f"{name} is {value!r}"[:200])
+    return value
+
+
+def _history(columns: Any, table: np.ndarray) -> list[dict[str, float]]:
+    named = isinstance(columns, list) and all(isinstance(column, str) for column in columns)
+    if not named or len(set(columns)) != len(columns):
+        raise ValueError("its columns are not different names")
+    if table.dtype != np.float64 or table.ndim != 2 or table.shape[1] != len(columns):
+        raise ValueError(f"its history of shape {table.shape} is not that of its columns")
+    # NaN is what was not measured.
+    return [{c: float(v) for c, v in zip(columns, row, strict=True) if v == v} for row in table]
+
+
+def check_place(path: Path, state: State, lengths: Sequence[int], first_epoch: int = 0) -> None:
+    """Refuse a checkpoint that stands where its fit never comes.
+
+    Parameters
+    ----------
+    path : Path
+        What errors name.
+    state : State
+        As `read_checkpoint` gives it.
+    lengths : sequence of int
+        The epochs of each phase.
+    first_epoch : int
+        How many epochs the model had seen before the fit.
+
+    Raises
+    ------
+    ModelFileError
+        If the phase, an epoch or the records do not fit the fit or each other.
+    """
+    if state.phase >= len(lengths):
+        raise _damaged(path, f"it is in phase {state.phase} of a fit of {len(lengths)}")
+    if state.epoch > lengths[state.phase]:
+        raise _damaged(path, f"it has {state.epoch} epochs of a phase of {lengths[state.phase]}")
+    # An earlier phase may have stopped early; the running one has a record for each epoch.
+    before = len(state.history) - state.epoch
+    if not 0 <= before <= sum(lengths[: state.phase]):
+        raise _damaged(path, f"it has {len(state.history)} records at epoch {state.epoch}")
+    epochs = [record.get("epoch") for record in state.history]
+    if epochs != [first_epoch + i + 1 for i in range(len(epochs))]:
+        raise _damaged(path, "its records are not those of one epoch after the other")
+    if (state.best is None) != (not epochs) or state.best_epoch not in (epochs or [0]):
+        raise _damaged(path, f"its best weights would be those of epoch {state.best_epoch}")
+    if state.waited > len(epochs):
+        raise _damaged(path, f"it has waited for {state.waited} of {len(epochs)} epochs")
+
+
+def check_arrays(
+    path: Path,
+    found: Checkpoint,
+    *,
+    parameters: Mapping[str, Sequence[int]],
+    weights: Mapping[str, np.ndarray],
+    optimiser: Mapping[str, np.ndarray],
+    steps: int,
+    totals: int,
+) -> None:
+    """Refuse a checkpoint whose arrays are not those that its fit trains.
+
+    Numbers that are not finite may be in the weights, as they are after a step that diverged; the
+    best weights are finite, as the loop keeps no others.
+
+    Parameters
+    ----------
+    path : Path
+        What errors name.
+    found : Checkpoint
+        As `read_checkpoint` gives it.
+    parameters : mapping of str to tuple of int
+        The shapes of all of the network's parameters.
+    weights, optimiser : mapping of str to ndarray
+        What the executor has before the checkpoint's arrays are put in.
+    steps : int
+        Of an epoch.
+    totals : int
+        How many sums the loop keeps.
+
+    Raises
+    ------
+    ModelFileError
+        The message names the array.
+    """
+    state = found.state
+    if state.step >= steps:
+        raise _damaged(path, f"it stands at step {state.step} of {steps}")
+    if state.totals and len(state.totals) != totals:
+        raise _damaged(path, f"it has {len(state.totals)} totals, the fit {totals}")
+    for what, arrays in (("weight", found.weights), ("best weight", state.best)):
+        if arrays is None:
+            continue
+        for name in weights.keys() - arrays.keys():
+            raise _damaged(path, f"it lacks the {what} {name!r}")
+        for name, array in arrays.items():
+            if array.dtype != np.float32 or array.shape != parameters.get(name):
+                raise _damaged(
+                    path, f"its {what} {name!r} has the shape {array.shape} of {array.dtype}"
+                )
+            if what != "weight" and not np.isfinite(array).all():
+                raise _damaged(path, f"its {what} {name!r} holds NaN or infinity")
+    for name in optimiser.keys() ^ found.optimiser.keys():
+        raise _damaged(path, f"the optimiser's array {name!r} is not in both it and the fit")
+    for name, array in found.optimiser.items():
+        own = optimiser[name]
+        if array.dtype != own.dtype or array.shape != own.shape:
+            raise _damaged(
+                path,
+                f"the optimiser's array {name!r} has the shape {array.shape} of {array.dtype}",
+            )
+    if int(found.optimiser["steps"][0]) < 0:
+        raise _damaged(path, "the optimiser has made fewer than no steps")
+
+
+def _damaged(path: Path, fault: str) -> ModelFileError:
+    return ModelFileError(
+        f"the checkpoint {str(path)!r} is damaged: {fault[:500]}; start anew without resume="
+    )
 
 
 def _part(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

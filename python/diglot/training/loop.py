@@ -50,7 +50,7 @@ class Remembering(Protocol):
         """Return what it keeps, by name."""
 
     def remember(self, memory: Mapping[str, np.ndarray]) -> None:
-        """Set what `memory` returned."""
+        """Set what `memory` returned; raise a ModelFileError if it did not return this."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class _Loop:
         self.reporter, self.callbacks, self.checkpoints = reporter, callbacks, checkpoints
         self.state = state
         executor.set_totals(np.array(state.totals or [0.0] * len(task.metrics)))
-        if state.memory and isinstance(task, Remembering):
+        if isinstance(task, Remembering) and (state.memory or state.epoch or state.step):
             task.remember(state.memory)
 
     def go(self) -> Result:

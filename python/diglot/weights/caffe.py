@@ -17,6 +17,7 @@ import numpy as np
 
 from diglot.builder import Builder, Tensor
 from diglot.errors import InputError, ModelFileError
+from diglot.files import read_text
 from diglot.graph import Graph, InputSpec, InputTooSmallError
 from diglot.networks.own import with_backbone
 from diglot.weights.caffe_layers import IMAGE, RULES, Layer, Network, Source, batch_norm
@@ -28,7 +29,6 @@ from diglot.weights.caffemodel import (
     read_caffemodel,
     read_stored,
 )
-from diglot.weights.files import read_text
 from diglot.weights.prototxt import Message, parse_text
 
 __all__ = ["IMAGENET_MEAN", "caffe_network", "read_caffe", "read_caffemodel"]

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from diglot.errors import ModelFileError
+from diglot.files import read_view
 from diglot.weights import protobuf
-from diglot.weights.files import read_view
 
 MOST_LAYERS = 20_000
 _MOST_BLOBS = 64  # of one layer

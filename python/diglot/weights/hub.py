@@ -29,9 +29,9 @@ from diglot.errors import (
     MissingPackageError,
     ModelFileError,
 )
+from diglot.files import opened, read_text
 from diglot.progress import Reporter, reporter
 from diglot.storage import parse_json
-from diglot.weights.files import read_text
 from diglot.weights.hub_card import HubCard, describe, licence_of_readme
 from diglot.weights.safetensors_file import PICKLE_ENDINGS, pickle_refusal, shard_names
 
@@ -326,7 +326,7 @@ def _verify(path: Path, file: str, declared: tuple[str, str] | None) -> None:
         return
     kind, expected = declared
     try:
-        with open(path, "rb") as stream:
+        with opened(path) as stream:
             digest = hashlib.sha256()
             if kind == "git":
                 digest = hashlib.sha1(b"blob %d\0" % os.fstat(stream.fileno()).st_size)

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from diglot.errors import InputError, ModelFileError
+from diglot.files import read_text, read_view
 from diglot.graph import Graph, InputSpec, Parameter, read_symbol
 from diglot.networks.own import foreign_network, with_slopes
 from diglot.operators import Attrs
-from diglot.weights.files import read_text, read_view
 
 _LIST = 0x112  # a file of arrays
 _V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA  # an array of MXNet 0.12, 1.0, and NumPy shapes

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from diglot.errors import ModelFileError
-from diglot.weights.files import read_view
+from diglot.files import read_view
 from diglot.weights.protobuf import (
     fields,
     integer,

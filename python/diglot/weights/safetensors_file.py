@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from diglot.errors import ModelFileError
+from diglot.files import opened, read_text
 from diglot.storage import parse_json, read_file
-from diglot.weights.files import read_text
 
 INDEX_ENDING = ".safetensors.index.json"
 """How the name of the index of a file in shards ends."""
@@ -191,9 +191,7 @@ def _as_float32(array: np.ndarray, name: str, path: str | os.PathLike[str]) -> n
 def _first_bytes(path: str | os.PathLike[str]) -> bytes:
     """Return a regular file's first bytes; none where it cannot be read, which its reader tells."""
     try:
-        if not Path(path).is_file():
-            return b""
-        with open(path, "rb") as file:
+        with opened(path) as file:
             return file.read(1024)
     except (OSError, ValueError):
         return b""
