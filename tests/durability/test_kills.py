@@ -53,7 +53,8 @@ def killed(fits, tmp_path, kills):
 
 
 def test_fits_from_python_that_are_killed_at_random_moments(tmp_path):
-    kinds = ("classifier", "tuned", "captioner")
+    # The short form kills the others while they write, below.
+    kinds = ("classifier", "tuned", "captioner") if SOAK else ("classifier",)
     killed([Fit("Python", kind) for kind in kinds], tmp_path, rounds(1, 22))
 
 

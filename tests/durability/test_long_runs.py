@@ -36,7 +36,7 @@ def flat(name, told):
 
 @pytest.mark.parametrize(
     ("what", "short", "long"),
-    [("epochs", 50, 200), ("predictions", 1000, 10_000), ("files", 100, 1000), ("fits", 30, 300)],
+    [("epochs", 50, 200), ("predictions", 500, 10_000), ("files", 60, 1000), ("fits", 20, 300)],
 )
 def test_python_stays_as_it_is(what, short, long):
     number = rounds(short, long)
@@ -44,7 +44,7 @@ def test_python_stays_as_it_is(what, short, long):
     flat(f"Python, {number} {what}", told_by(command))
 
 
-IN_R = [("predictions", 500, 10_000), ("epochs", 30, 200), ("files", 30, 1000), ("fits", 20, 300)]
+IN_R = [("predictions", 200, 10_000), ("epochs", 20, 200), ("files", 20, 1000), ("fits", 10, 300)]
 
 
 @pytest.mark.needs_r
