@@ -4,11 +4,16 @@
 #'
 #' A model file serves both languages: what R saves, `diglot.load()` reads in Python, and what
 #' `.save()` wrote there, `load_model()` reads here. It is one safetensors file, without code in
-#' it, so that a file of a stranger is safe to load.
+#' it, so that a file of a stranger is safe to load. It is written beside an old one and takes its
+#' place when it is on the disk: a crash or a full disk leaves the old file or the new one, whole.
 #'
 #' Within R, [saveRDS()] does as well, and keeps the call and the formula, too: a fit holds its
 #' model file as bytes. `load_model()` gives a fit without a formula, so that data frames must have
 #' a column `image` (or one column only).
+#'
+#' Keep `.rds` files for yourself: [readRDS()] restores any R object, which may hold code that runs
+#' when it is printed or used, and R itself does not check such files. To give a model away, or to
+#' take one from somebody, use `save_model()` and `load_model()`.
 #'
 #' @param fit A fit, see [image_classifier()] and [image_captioner()].
 #' @param path The file, usually `*.safetensors`.
@@ -31,22 +36,8 @@ save_model <- function(fit, path) {
   if (!dir.exists(folder)) {
     abort_diglot(sprintf("There is no folder %s to save in.", quoted(folder)), call = env)
   }
-  # written aside and renamed, so that a full disk costs no earlier file
-  aside <- tempfile(".diglot-", folder)
-  on.exit(unlink(aside))
-  saved <- tryCatch(
-    {
-      writeBin(fit$model, aside)
-      file.rename(aside, path)
-    },
-    error = identity, warning = identity
-  )
-  if (!isTRUE(saved)) {
-    abort_diglot(
-      sprintf("%s cannot be written.", quoted(path)),
-      kind = "model_file", call = env, parent = if (inherits(saved, "error")) saved
-    )
-  }
+  # by the one door of both languages, so that a crash or a full disk costs no earlier file
+  call_bridge("save", enc2utf8(path.expand(path)), fit$model, call = env)
   invisible(path)
 }
 

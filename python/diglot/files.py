@@ -45,13 +45,14 @@ def opened(path: str | os.PathLike[str]) -> BinaryIO:
     ValueError: it is not a regular file
     """
     _refuse(os.stat(path).st_mode)  # some devices do something when they are opened
-    handle = os.open(path, _FLAGS)
+    # By an opener the file keeps its name, which readers of TIFF files ask for.
+    file = open(path, "rb", opener=lambda name, _: os.open(name, _FLAGS))  # noqa: SIM115
     try:
-        _refuse(os.fstat(handle).st_mode)
-        return open(handle, "rb")
+        _refuse(os.fstat(file.fileno()).st_mode)
     except BaseException:
-        os.close(handle)
+        file.close()
         raise
+    return file
 
 
 def _refuse(mode: int) -> None:
@@ -101,7 +102,7 @@ def read_view(path: str | os.PathLike[str], *, largest: int = LARGEST) -> memory
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         if isinstance(error, IsADirectoryError):
-            raise ModelFileError(f"{path} is a folder; give the name of a file") from error
+            raise ModelFileError(f"{path} cannot be read: it is a folder; give the name of a file") from error
         raise ModelFileError(f"{path} cannot be read: {reason}") from error
     except MemoryError as error:
         raise ModelFileError(f"{path} does not fit into this machine's memory") from error
@@ -130,3 +131,40 @@ def read_text(path: str | os.PathLike[str], *, largest: int = 2**26) -> str:
         return str(read_view(path, largest=largest), "utf-8")
     except UnicodeDecodeError as error:
         raise ModelFileError(f"{path} is not text: {error}") from error
+
+
+def read_bytes(path: str | os.PathLike[str], largest: int) -> bytes:
+    """Read a whole file, and leave it to the caller to say what is wrong with it.
+
+    Parameters
+    ----------
+    path : path
+        A regular file.
+    largest : int
+        In bytes; a larger file is refused before it is read.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    OSError
+        As `opened`.
+    ValueError
+        As `opened`, and if it is too large.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     _ = file.write(b"learned")
+    ...     file.flush()
+    ...     read_bytes(file.name, 100)
+    b'learned'
+    """
+    with opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > largest:
+            raise ValueError(f"it has {size:,} bytes, and may have {largest:,}")
+        return file.read(size)

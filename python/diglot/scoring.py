@@ -380,9 +380,10 @@ def _writing(target: Path) -> Iterator[None]:
     """Name the file that cannot be written."""
     try:
         yield
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
         raise InputError(
-            f"output '{target}' cannot be written ({error.strerror or error}); choose another place"
+            f"output '{target}' cannot be written ({why}); choose another place"
         ) from error
 
 

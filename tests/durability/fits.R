@@ -1,4 +1,5 @@
-# Fits that are killed: `fits.R KIND FOLDER` prints what it ended in.
+# Fits that are killed: `fits.R KIND FOLDER [PLACE NUMBER]` prints what it ended in; places as in
+# fits.py, which is asked to end this process, too.
 library(diglot)
 given <- commandArgs(trailingOnly = TRUE)
 
@@ -37,6 +38,10 @@ fits <- list(
   }
 )
 invisible(devices())
+if (length(given) > 2L) {
+  here <- dirname(sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE)))
+  reticulate::import_from_path("fits", path = here)$die_at(given[3], as.integer(given[4]))
+}
 cat("begin\n")
 flush(stdout())
 fit <- fits[[given[1]]](given[2])

@@ -35,7 +35,7 @@ class Fit:
 
     def command(self, folder: Path, *place: str) -> list[str]:
         if self.language == "R":
-            return ["Rscript", "--vanilla", str(HERE / "fits.R"), self.kind, str(folder)]
+            return ["Rscript", "--vanilla", str(HERE / "fits.R"), self.kind, str(folder), *place]
         return [sys.executable, str(HERE / "fits.py"), self.kind, str(folder), *place]
 
     def run(self, folder: Path, *place: str, after: float | None = None) -> tuple[str, float]:

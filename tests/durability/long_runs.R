@@ -1,7 +1,7 @@
-# What a process does for long: `long_runs.R WHAT ROUNDS` prints memory, files and threads.
+# What a process does for long: `long_runs.R WHAT ROUNDS ...` prints memory, files and threads after
+# each tenth of the rounds, of one thing after the other.
 library(diglot)
 given <- commandArgs(trailingOnly = TRUE)
-rounds <- as.integer(given[2])
 parts <- 10L
 
 measured <- function() {
@@ -23,14 +23,14 @@ train <- function(epochs = 2) {
   image_classifier(label ~ image, frame, network = "lenet", size = 16, epochs = epochs, seed = 1)
 }
 runs <- list(
-  predictions = function() {
+  predictions = function(rounds) {
     fit <- train()
     for (part in seq_len(parts)) {
       for (number in seq_len(rounds %/% parts)) predict(fit, frame[seq_len(1 + number %% 7), ])
       measured()
     }
   },
-  files = function() {
+  files = function(rounds) {
     fit <- train()
     file <- tempfile(fileext = ".safetensors")
     for (part in seq_len(parts)) {
@@ -42,7 +42,13 @@ runs <- list(
       measured()
     }
   },
-  epochs = function() {
+  fits = function(rounds) {
+    for (part in seq_len(parts)) {
+      for (number in seq_len(rounds %/% parts)) predict(train(), frame[1:2, ])
+      measured()
+    }
+  },
+  epochs = function(rounds) {
     part <- rounds %/% parts
     at_end <- function(record) if (record$epoch %% part == 0) measured()
     image_classifier(
@@ -51,4 +57,4 @@ runs <- list(
     )
   }
 )
-invisible(runs[[given[1]]]())
+for (at in seq(1L, length(given), 2L)) runs[[given[at]]](as.integer(given[at + 1L]))

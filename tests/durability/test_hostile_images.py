@@ -5,16 +5,30 @@ from __future__ import annotations
 import os
 import resource
 import struct
+import subprocess
+import sys
+import tempfile
 import tracemalloc
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from diglot import ImageClassifier, predict_files
-from diglot.errors import ImageError
+from diglot import (
+    ImageClassifier,
+    load,
+    network,
+    predict_files,
+    pretrained,
+    read_captions,
+    read_idx,
+    read_images,
+)
+from diglot.errors import DiglotError, ImageError
 from diglot.images.decode import decode
+from soak import alone
 
 pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")
 
@@ -133,10 +147,6 @@ def write_bad(folder):
     os.mkfifo(folder / "pipe.png")
     names = ["cut.png", "zero bytes.png", "text is no image.png", "folder.png", "circle.png"]
     names += ["nowhere.png", "pipe.png", "y" * 300 + ".png"]
-    if os.geteuid():
-        (folder / "forbidden.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-        (folder / "forbidden.png").chmod(0)
-        names.append("forbidden.png")
     return names
 
 
@@ -159,6 +169,112 @@ def test_a_model_answers_for_odd_images_and_names_bad_ones(model, tmp_path):
         with pytest.raises(ImageError) as caught:
             model.predict([sound[0], str(tmp_path / name)])
         assert name in str(caught.value)
+
+
+FORBIDDEN = """
+import os, sys
+from diglot import ImageClassifier, predict_files
+from diglot.errors import DiglotError
+from diglot.captions.files import read_captions
+from diglot.images import read_images
+from diglot.images.decode import decode, read_header
+from diglot.images.idx import read_idx_array
+from diglot.models import load
+readers = (decode, read_header, read_idx_array, read_captions, load)
+for read in readers:  # while all of Python's own files may be read
+    try:
+        read(sys.argv[1] + "/open/a.png")
+    except DiglotError:
+        pass
+read_images(sys.argv[1] + "/open")
+if not os.geteuid():
+    os.setgid(65534)
+    os.setuid(65534)
+folder = sys.argv[1]
+path = folder + "/forbidden.png"
+try:
+    open(path)
+    sys.exit("it is not forbidden")
+except PermissionError:
+    pass
+for read in readers:
+    try:
+        read(path)
+    except DiglotError as error:
+        print(type(error).__name__, "forbidden.png" in str(error), "permi" in str(error).lower())
+try:
+    read_images(folder + "/closed")
+except DiglotError as error:
+    print(type(error).__name__, "closed" in str(error), "permi" in str(error))
+"""
+
+
+def test_what_may_not_be_read_is_told_of():
+    """By a process that is not root, which may read everything."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        folder.chmod(0o755)
+        Image.fromarray(GRADIENT).save(folder / "forbidden.png")
+        (folder / "forbidden.png").chmod(0)
+        (folder / "closed").mkdir(mode=0)
+        (folder / "open").mkdir()
+        Image.fromarray(GRADIENT).save(folder / "open" / "a.png")
+        command = [sys.executable, "-c", FORBIDDEN, place]
+        done = subprocess.run(command, env=alone(), capture_output=True, text=True, check=False)
+        (folder / "closed").chmod(0o755)
+    assert done.stdout.splitlines() == [
+        "ImageError True True",
+        "ImageError True True",
+        "ImageError True True",
+        "InputError True True",
+        "ModelFileError True True",
+        "InputError True True",
+    ], done.stderr
+
+
+def test_names_that_are_no_utf_8(model, tmp_path):
+    """As they come from other systems: they work, and are told of without breaking the telling."""
+    folder = os.fsencode(tmp_path)
+    for label in (b"caf\xe9", b"th\xe9"):
+        os.mkdir(folder + b"/" + label)
+        for number in range(3):
+            with open(folder + b"/" + label + b"/\xff%d.png" % number, "wb") as file:
+                Image.fromarray(np.roll(GRADIENT, number, 0)).save(file, "PNG")
+    with open(folder + b"/caf\xe9/bad\xe9.png", "wb") as file:
+        file.write(b"no image")
+    table = read_images(tmp_path)
+    bad = next(path for path in table["image"] if "bad" in path)
+    with pytest.raises(ImageError) as caught:
+        model.predict(table["image"])
+    assert bad in str(caught.value)
+    table = table[table["image"] != bad].reset_index(drop=True)
+    fit = ImageClassifier("mlp", size=8, epochs=1, seed=1, verbose=False)
+    fit.fit(table["image"], table["label"])
+    assert fit.classes_.tolist() == ["caf\udce9", "th\udce9"]
+    path = fit.save(os.fsdecode(folder + b"/m\xe9.safetensors"))
+    again = load(path)
+    assert again.classes_.tolist() == fit.classes_.tolist()
+    assert again.predict(table["image"]).tolist() == fit.predict(table["image"]).tolist()
+
+
+def test_paths_with_a_nul_are_refused_by_class(model):
+    """No file has such a name: everything that takes a path says so."""
+    path = "a\0b"
+    for use in (
+        lambda: load(path),
+        lambda: model.save(path),
+        lambda: read_images(path),
+        lambda: read_captions(path),
+        lambda: read_idx(path),
+        lambda: model.predict([path]),
+        lambda: predict_files(model, path),
+        lambda: predict_files(model, ["a.png"], output=f"{path}.csv"),
+        lambda: pretrained("mlp", weights=f"{path}.params"),
+        lambda: network(f"{path}.json", classes=2),
+        lambda: ImageClassifier(f"{path}.json").fit(np.zeros((4, 8, 8)), [0, 1, 0, 1]),
+    ):
+        with pytest.raises(DiglotError):
+            use()
 
 
 def test_a_run_over_all_of_them_reports_the_bad_ones(model, tmp_path):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from diglot import ImageCaptioner, ImageClassifier, load
-from soak import ROOT, alone, rounds
+from soak import ROOT, SOAK, alone, rounds
 
 THREADS = 8
 RANDOM = np.random.default_rng(4)
@@ -76,6 +77,7 @@ list_of <- lapply(seq_len(40), function(i) images[i, , ])
 frame <- tibble::tibble(image = list_of, label = factor(rep(c("a", "b"), 20)))
 fit <- image_classifier(label ~ image, frame, network = "lenet", size = 16, epochs = 2, seed = 1)
 save_model(fit, given[2])
+cat("saved\\n")
 rows <- split(seq_len(40), rep(seq_len(workers), length.out = 40))
 serial <- lapply(rows, function(some) predict(fit, frame[some, ], type = "prob"))
 cluster <- parallel::makePSOCKcluster(workers)
@@ -89,13 +91,38 @@ answers <- parallel::parLapply(cluster, rows, function(some, path, frame, paths)
 }, path = given[2], frame = frame, paths = paths)
 parallel::stopCluster(cluster)
 cat(identical(answers, serial), "\\n")
+ants <- vapply(serial, function(one) sum(one[[1L]]), 0)
+cat(format(sum(ants), digits = 17), "\\n")
 """
 
 
 @pytest.mark.needs_r
-def test_workers_of_r_get_the_serial_answers(tmp_path):
-    workers = str(rounds(2, 8))
-    command = ["Rscript", "--vanilla", "-e", IN_R, workers, str(tmp_path / "m.safetensors")]
+def test_workers_of_r_beside_threads_of_python_get_the_serial_answers(tmp_path):
+    """All on one file, all at once: 8 threads here ask until R's workers have had their answers."""
+    path = tmp_path / "m.safetensors"
+    command = ["Rscript", "--vanilla", "-e", IN_R, str(rounds(2, 8)), str(path)]
     environment = alone() | {"RETICULATE_PYTHON": str(ROOT / ".venv/bin/python")}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "TRUE", done.stderr[-2000:]
+    images = ((np.arange(40 * 16 * 14) + 1) * 7919 % 256).astype(np.uint8)
+    images = images.reshape((40, 16, 14), order="F")  # R's order
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        saved = process.stdout.readline()
+        if saved != "saved\n":
+            pytest.fail(process.communicate()[1][-2000:])
+        serial = load(path).predict_proba(images)
+        turns, wrong = 0, 0
+
+        def answer(number):
+            return np.array_equal(load(path).predict_proba(images[number::8]), serial[number::8])
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            while process.poll() is None:
+                turns += 1
+                wrong += THREADS - sum(pool.map(answer, range(THREADS)))
+                time.sleep(0 if SOAK else 0.2)  # R's processes need the cores to start, too
+        same, total = process.stdout.read().split()
+        errors = process.stderr.read()
+    assert same == "TRUE", errors[-2000:]
+    assert wrong == 0 and turns > 1
+    assert float(total) == pytest.approx(serial[:, 0].sum(), abs=1e-4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import tracemalloc
 from copy import deepcopy
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from diglot import read_captions
+from diglot.captions.formats import parse
 from diglot.errors import InputError
 from fuzz import damaged
 
@@ -342,3 +344,46 @@ def test_anything_anywhere_is_refused_in_words_or_harmless(read, source):
         assert all(captions and all(captions) for captions in table["captions"])
 
     anything()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"images": [' + "[]," * 1_000_000 + "0]}",
+        '{"images": [' + '{"a":0},' * 400_000 + "0]}",
+        "image,caption\n" + "".join(f"{n:x},b\n" for n in range(500_000)),
+        "".join(f"{n:x}#0\tb\n" for n in range(400_000)),
+    ],
+    ids=["lists", "records", "table", "tokens"],
+)
+def test_text_that_would_fill_the_memory_is_refused(tmp_path, text):
+    path = tmp_path / "c.json"
+    path.write_text(text)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match=r"c\.json.* values in "):
+            read_captions(path)
+        assert tracemalloc.get_traced_memory()[1] < 4 * len(text)
+    finally:
+        tracemalloc.stop()
+
+
+def test_real_files_are_far_from_that_bound():
+    """As COCO's and Karpathy's are written: the shortest captions, without blanks."""
+    records = [{"image_id": n, "id": n, "caption": "a dog"} for n in range(30_000)]
+    images = [{"file_name": f"{n}.jpg", "id": n} for n in range(30_000)]
+    text = json.dumps({"images": images, "annotations": records}, separators=(",", ":"))
+    assert sum(map(text.count, "[{,")) < len(text) / 8
+    assert len(parse(text)) == 30_000
+    tokens = [{"tokens": ["a", "man", "on", "it"], "raw": "A man on it."}]
+    images = [{"filename": f"{n}.jpg", "split": "val", "sentences": tokens} for n in range(30_000)]
+    text = json.dumps({"images": images}, separators=(",", ":"))
+    assert sum(map(text.count, "[{,")) < len(text) / 7
+    assert len(parse(text)) == 30_000
+
+
+def test_files_that_are_no_regular_files_do_not_wait(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero", "a\0b"):
+        with pytest.raises(InputError):
+            read_captions(path)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import lzma
 import os
 import struct
 import sys
+import time
+import tracemalloc
 import zlib
 from functools import partial
 
@@ -17,6 +20,7 @@ from PIL import Image, ImageOps
 from diglot.errors import ImageError
 from diglot.graph import InputSpec
 from diglot.images import decode, prepare_file, read_header
+from diglot.images.decode import Header
 
 # Asymmetric in every direction and not square, so that no transpose can hide.
 RAMP = (np.arange(5)[:, None] * 40 + np.arange(7)[None, :] * 5).astype(np.uint8)
@@ -368,7 +372,7 @@ def test_unreadable_file(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     # Permissions alone do not stop root, who runs the tests in containers.
-    monkeypatch.setattr(sys.modules["diglot.images.decode"], "open", refuse, raising=False)
+    monkeypatch.setattr(sys.modules["diglot.images.decode"], "opened", refuse)
     with pytest.raises(ImageError, match=r"secret\.png.*permissions"):
         decode(str(path))
 
@@ -402,3 +406,149 @@ def test_decompression_bombs(tmp_path, monkeypatch):
                 with pytest.raises(ImageError, match=r"bomb\.tif.*decompression bomb"):
                     read(str(path))
         decode(str(path))
+
+
+# ------------------------------------------------------------------ TIFF files that claim much
+
+
+def peak(read):
+    """Return what a reader answers, and the most memory that it held meanwhile."""
+    tracemalloc.start()
+    try:
+        return read(), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"imagej": True, "metadata": {"axes": "TZCYX"}},
+        {"ome": True, "metadata": {"axes": "TZCYX"}},
+        {"ome": True, "metadata": {"axes": "CZTYX"}},
+        {"metadata": {"axes": "TZCYX"}},
+        {"metadata": {"axes": "CZTYX"}},
+    ],
+    ids=["ImageJ", "OME", "OME, channels apart", "shaped", "shaped, channels apart"],
+)
+def test_of_a_stack_only_the_first_image_is_read(tmp_path, options, compression):
+    sizes = dict(zip("TZCYX", (5, 4, 3, 120, 130), strict=True))
+    axes = options["metadata"]["axes"]
+    shape = [sizes[axis] for axis in axes]
+    stack = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
+    path = tmp_path / ("a.ome.tif" if options.get("ome") else "a.tif")
+    tifffile.imwrite(path, stack, compression=compression, photometric="minisblack", **options)
+    found, most = peak(lambda: decode(str(path)))
+    first = stack[0, 0] if axes[0] == "T" else stack[:, 0, 0]
+    np.testing.assert_array_equal(found, first.transpose(1, 2, 0))
+    assert read_header(str(path)) == Header(120, 130, 3, "uint16")
+    if most > 2e6:  # the first time modules are loaded, too
+        most = peak(lambda: decode(str(path)))[1]
+    assert most < 1.2e6 < stack.nbytes  # an image has 94 kB
+
+
+def test_a_stack_that_was_cut_is_refused_where_the_first_image_is_missing(tmp_path):
+    path = tmp_path / "a.tif"
+    stack = np.arange(3 * 50 * 60, dtype=np.uint16).reshape(3, 50, 60)
+    tifffile.imwrite(path, stack, imagej=True, metadata={"axes": "CYX"})
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-3000])
+    with pytest.raises(ImageError, match=r"a\.tif"):
+        decode(str(path))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (b'SizeT="5"', b'SizeT="3000000"'),
+        (b'SizeZ="4"', b'SizeZ="99999"'),
+        (b'SizeT="5"', b'SizeT="&#51;000000"'),
+        (b'PlaneCount="20"', b'PlaneCount="9999999"'),
+        (b'FirstT="0"', b'FirstT="9e9"'),
+        (b'SizeC="1"', b'SizeC="1e999"'),
+        (b"<Image ", b'<X><ModuloAlongZ Start="0" End="1e9"/></X><Image '),
+        (b"<Image ", b'<X><ModuloAlongZ Start="0" End="1" Step="0"/></X><Image '),
+        (b"<OME ", b"<!DOCTYPE a><OME "),
+    ],
+    ids=lambda change: change[1].decode()[:20],
+)
+def test_an_ome_description_that_counts_without_end_is_refused(tmp_path, change):
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, np.zeros((5, 4, 6, 7), np.uint16), metadata={"axes": "TZYX"}, ome=True)
+    with tifffile.TiffFile(path) as tiff:
+        text = tiff.ome_metadata.encode()
+    for before, after in [(b'SizeT="5"', b'SizeT="5"'), change]:
+        if before == b'FirstT="0"' and before not in text:
+            text = text.replace(b'IFD="0"', b'IFD="0" FirstT="0"')
+        assert before in text
+        tifffile.imwrite(
+            path,
+            np.zeros((6, 7), np.uint16),
+            description=text.replace(before, after),
+            metadata=None,
+        )
+        if before == after:
+            continue
+        for read in (read_header, decode):
+            start = time.perf_counter()
+            with pytest.raises(ImageError, match=r"a\.ome\.tif.*OME file"):
+                read(str(path))
+            assert time.perf_counter() - start < 0.3
+
+
+def test_an_ome_file_without_all_its_pages_is_refused_silently(tmp_path, capfd):
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, np.ones((2, 6, 7), np.uint16), metadata={"axes": "CYX"}, ome=True)
+    with tifffile.TiffFile(path) as tiff:
+        text = tiff.ome_metadata.encode()
+    tifffile.imwrite(path, np.ones((6, 7), np.uint16), description=text, metadata=None)
+    with pytest.raises(ImageError, match=r"a\.ome\.tif"):
+        decode(str(path))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float64"])
+@pytest.mark.parametrize("samples", [1, 4])
+def test_tiff_strips_that_are_not_there_are_no_pixels(tmp_path, dtype, samples):
+    path = tmp_path / "hollow.tif"
+    size = np.dtype(dtype).itemsize
+    for codec, strip in ((None, b""), ("zlib", zlib.compress(b"\0" * 9000))):
+        plain = np.zeros((100, 100, samples) if samples > 1 else (100, 100), dtype)
+        tifffile.imwrite(
+            path, plain, compression=codec, metadata=None, rowsperstrip=100,
+            photometric="rgb" if samples > 1 else "minisblack",
+        )  # fmt: skip
+        with tifffile.TiffFile(path, mode="r+b") as tiff:
+            tags = tiff.pages.first.tags
+            offset, count = tags["StripOffsets"], tags["StripByteCounts"]
+            assert len(tiff.pages.first.dataoffsets) == 1
+            for name in ("ImageWidth", "ImageLength", "RowsPerStrip"):
+                tags[name].overwrite(3000)
+            if not strip:
+                offset.overwrite(0)
+                count.overwrite(0)
+        (_, most) = peak(lambda: refused(path))
+        assert most < 3e6 < 9e6 * samples * size
+
+
+def refused(path):
+    with pytest.raises(ImageError, match=path.name):
+        decode(str(path))
+
+
+@pytest.mark.parametrize("compression", ["zlib", "lzma"])
+def test_a_tiff_strip_that_inflates_to_more_than_it_may_is_refused(tmp_path, compression):
+    path = tmp_path / "bomb.tif"
+    bomb = {"zlib": zlib.compress, "lzma": lzma.compress}[compression](b"\0" * 200_000_000)
+    plain = np.arange(100 * 100, dtype=np.uint16).reshape(100, 100)
+    tifffile.imwrite(path, plain, compression=compression, metadata=None)
+    np.testing.assert_array_equal(decode(str(path))[:, :, 0], plain)
+    place = path.stat().st_size
+    with tifffile.TiffFile(path, mode="r+b") as tiff:
+        tags = tiff.pages.first.tags
+        tags["StripOffsets"].overwrite(place)
+        tags["StripByteCounts"].overwrite(len(bomb))
+    with path.open("ab") as file:
+        file.write(bomb)
+    assert peak(lambda: refused(path))[1] < 30e6

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import os
 import struct
 import tracemalloc
 
 import numpy as np
 import pytest
 
+import diglot.images.idx as idx_module
 from diglot.errors import ImageError, InputError
 from diglot.images import as_images, read_idx, read_idx_array
 
@@ -115,5 +117,38 @@ def test_claims_cost_no_memory(tmp_path):
 def test_no_such_file(tmp_path):
     with pytest.raises(ImageError, match="no file"):
         read_idx_array(tmp_path / "none.idx")
-    with pytest.raises(ImageError, match="not a regular file"):
-        read_idx_array(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    for path, words in (
+        (tmp_path, "a directory"),
+        (tmp_path / "pipe", "not a regular file"),
+        ("/dev/zero", "not a regular file"),
+        ("a\0b", "null"),
+    ):
+        with pytest.raises(ImageError, match=rf"(?i){words}"):
+            read_idx_array(path)
+
+
+def test_memory_is_taken_once_for_what_the_header_says(tmp_path):
+    """Also where the bytes of each number must be turned, and from a file that is far smaller."""
+    for array, pack in (
+        (np.zeros((90, 100, 100), ">i4"), gzip.compress),
+        (np.arange(900_000, dtype=">i4").reshape(90, 100, 100), bytes),
+    ):
+        head = b"\0\0\x0c\x03" + struct.pack(">3I", *array.shape)
+        (tmp_path / "a").write_bytes(pack(head + array.tobytes()))
+        tracemalloc.start()
+        found = read_idx_array(tmp_path / "a")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 1.2 * array.nbytes + 9e6
+        np.testing.assert_array_equal(found, array)
+        assert found.dtype.isnative
+
+
+def test_a_header_that_claims_more_than_there_is_memory(tmp_path, monkeypatch):
+    """Nothing is inflated before."""
+    monkeypatch.setattr(idx_module, "available_memory", lambda: 10_000)
+    head = b"\0\0\x08\x03" + struct.pack(">3I", 100, 100, 100)
+    (tmp_path / "a.gz").write_bytes(gzip.compress(head + bytes(1_000_000)))
+    with pytest.raises(ImageError, match="more than is available"):
+        read_idx_array(tmp_path / "a.gz")

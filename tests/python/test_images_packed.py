@@ -7,6 +7,7 @@ import json
 import os
 import struct
 import threading
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -413,6 +414,67 @@ def test_a_packed_file_that_was_cut_or_changed(folder, tmp_path):
             diglot.images.packed.Packed(str(place))
     with pytest.raises(ImageError, match="no file"):
         decode(f"{tmp_path / 'gone.rec'}/a.png")
+
+
+def test_a_list_that_is_no_regular_file_is_refused_and_does_not_wait(folder, tmp_path):
+    place = tmp_path / "p.rec"
+    path = read_images(folder, cache=place)["image"][0]
+    for make in (
+        os.mkfifo,
+        lambda target: target.symlink_to("/dev/zero"),
+        lambda target: target.mkdir(),
+        lambda target: target.symlink_to(target),
+    ):
+        target = tmp_path / "p.jsonl"
+        if target.is_dir():
+            target.rmdir()
+        else:
+            target.unlink()
+        make(target)
+        diglot.images.packed._opened.clear()
+        for read in (lambda: decode(path), lambda: read_images(place)):
+            with pytest.raises(ImageError, match=r"p\.jsonl"):
+                read()
+    os.mkfifo(tmp_path / "q.rec")
+    with pytest.raises(ImageError, match=r"q\.rec"):
+        diglot.images.packed.Packed(str(tmp_path / "q.rec"))
+
+
+def test_a_newer_list_says_what_to_do(folder, tmp_path):
+    place = tmp_path / "p.rec"
+    path = read_images(folder, cache=place)["image"][0]
+    text = (tmp_path / "p.jsonl").read_text()
+    (tmp_path / "p.jsonl").write_text(text.replace('"version": 1', '"version": 2'))
+    diglot.images.packed._opened.clear()
+    for read in (lambda: decode(path), lambda: read_images(place)):
+        with pytest.raises(ImageError, match=r"version 2, .* install a newer diglot") as caught:
+            read()
+        assert "remove it" not in str(caught.value)
+
+
+def test_a_list_that_would_fill_the_memory_is_refused(folder, tmp_path):
+    place = tmp_path / "p.rec"
+    path = read_images(folder, cache=place)["image"][0]
+    lines = (tmp_path / "p.jsonl").read_text().splitlines()
+    for number, line in (
+        (0, '{"a": [' + "[]," * 3_000_000 + "0]}"),
+        (1, "[[],[],[]]\n" * 900_000),
+    ):
+        bomb = [*lines]
+        bomb[number] = line
+        (tmp_path / "p.jsonl").write_text("\n".join(bomb) + "\n")
+        diglot.images.packed._opened.clear()
+        tracemalloc.start()
+        with pytest.raises(ImageError, match=r"p\.jsonl"):
+            decode(path)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 40e6
+    with (tmp_path / "p.jsonl").open("wb") as file:
+        file.truncate(900_000_000)  # without a byte on the disk
+    diglot.images.packed._opened.clear()
+    with pytest.raises(ImageError, match=r"900,000,000 bytes"):
+        decode(path)
 
 
 def test_arguments_that_cannot_be_used(folder, tmp_path):

@@ -45,7 +45,7 @@ from diglot.bridge.frameworks import (
     write_capabilities,
     write_frameworks,
 )
-from diglot.bridge.models import describe, load, revive, summary
+from diglot.bridge.models import describe, load, revive, save, summary
 from diglot.bridge.predictor import (
     coefficients,
     defaults,
@@ -130,6 +130,7 @@ __all__ = [
     "report_data",
     "revive",
     "roc_curve",
+    "save",
     "shapes",
     "summarise_curve",
     "summarise_folds",

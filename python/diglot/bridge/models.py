@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import diglot
+from diglot import storage
 from diglot.bridge import baseline, boltzmann, captioner, fitted, predictor
 from diglot.bridge.answers import answered
 from diglot.graph import Graph
@@ -30,6 +31,12 @@ def load(path: str, engine: str = "auto") -> dict[str, Any]:
     """Load a model file."""
     model = diglot.load(path, engine)
     return {"model": model, "description": _description(model)}
+
+
+@answered
+def save(path: str, data: bytes) -> None:
+    """Write a model file's bytes, whole or not at all, and through to the disk."""
+    storage.write_bytes(path, bytes(data))
 
 
 @answered

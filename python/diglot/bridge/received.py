@@ -67,7 +67,9 @@ def _array(item: Mapping[str, Any]) -> np.ndarray:
     copy = np.empty(pixels.shape, dtype)
     for start in range(0, len(pixels), _IMAGES_TURNED):
         some = slice(start, start + _IMAGES_TURNED)
-        copy[some] = pixels[some].astype(dtype, order="K")
+        # What is too large becomes infinite, and is refused by its row.
+        with np.errstate(over="ignore"):
+            copy[some] = pixels[some].astype(dtype, order="K")
     return copy
 
 

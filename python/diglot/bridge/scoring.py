@@ -28,6 +28,8 @@ def predict_files(
         ``table``, or None where it was written to ``output``, which is then the file's name; and
         ``failures``.
     """
+    import pandas as pd
+
     found = diglot.predict_files(
         model,
         images["path"] if images["kind"] == "folder" else received.images(images),
@@ -36,6 +38,11 @@ def predict_files(
         proba=proba,
         verbose=received.listener(progress),
     )
+    for table in (found.table, found.failures):
+        if table is not None:
+            # Bytes of a name that are no UTF-8, which R's text cannot hold, stand as \udc80.
+            names = [name.encode("utf-8", "backslashreplace").decode() for name in table["file"]]
+            table["file"] = pd.Series(names, index=table.index, dtype=object)
     return {
         "table": None if found.table is None else plain.table(found.table),
         "failures": plain.table(found.failures),

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diglot.captions.formats import Captioned, parse
 from diglot.errors import InputError
+from diglot.files import read_bytes
+from diglot.images.memory import available_memory
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_LARGEST = 2 * 2**30  # bytes; COCO's have less than a tenth
+_LARGEST = 2**30  # bytes; COCO's have less than a fifth
+_TIMES = 25  # that much of its size in memory a file of captions may take
 _SPLITS = ("train", "restval", "val", "test")  # Karpathy's, in the order of their use
 
 
@@ -118,26 +119,17 @@ def _wanted(split: Any) -> list[str] | None:
 
 def _content(path: str) -> bytes:
     try:
-        found = os.stat(path)
-        # Not a folder; nor a pipe or a device, which could be read for ever.
-        small = stat.S_ISREG(found.st_mode) and found.st_size <= _LARGEST
-        content = Path(path).read_bytes() if small else b""
+        most = min(_LARGEST, available_memory() // _TIMES)
+        return read_bytes(path, most)
     except FileNotFoundError:
         raise InputError(
             f"there is no such file (looked from '{os.path.abspath('.')}'); check the path."
         ) from None
+    except IsADirectoryError:
+        raise InputError("this is a folder; give the name of the file of captions in it.") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"the file cannot be read: {reason}.") from error
-    if stat.S_ISDIR(found.st_mode):
-        raise InputError("this is a folder; give the name of the file of captions in it.")
-    if not stat.S_ISREG(found.st_mode):
-        raise InputError("this is not a regular file.")
-    if not small:
-        raise InputError(
-            f"the file has {found.st_size:,} bytes; one of captions may have {_LARGEST:,}."
-        )
-    return content
 
 
 def _text(path: str) -> str:

@@ -25,9 +25,11 @@ _TOKEN = re.compile(r"(?P<name>.+)#(?P<number>[0-9]+)\t(?P<caption>.*)")
 _HEADER = ["image", "caption"]
 _BROKEN = re.compile("[\0\ud800-\udfff]")  # NUL and halves of characters: JSON can hold them
 _LONGEST_NAME = 1000
+# Characters that a value of JSON, a line have at least, over a whole file of more than a few.
+_LEAST_PART, _LEAST_LINE, _FEW = 5, 16, 100_000
 
 
-@dataclass
+@dataclass(slots=True)
 class Captioned:
     """An image of the file: its name, relative to the folder of images, and what is said of it."""
 
@@ -62,6 +64,7 @@ def parse(text: str) -> list[Captioned]:
     start = text.lstrip()[:1]
     if not start:
         raise InputError("the file is empty.")
+    _refuse_crowded(text, start in "{[")
     if start in "{[":
         found = _parse_json(text)
     elif _fields(text.lstrip().split("\n", 1)[0]) == _HEADER:
@@ -78,6 +81,16 @@ def parse(text: str) -> list[Captioned]:
     return found
 
 
+def _refuse_crowded(text: str, is_json: bool) -> None:
+    """Refuse what is made to fill the memory: three bytes of JSON can be a list of 64."""
+    parts = sum(map(text.count, "[{,")) if is_json else text.count("\n")
+    least = _LEAST_PART if is_json else _LEAST_LINE
+    if parts > max(_FEW, len(text) // least):
+        raise InputError(
+            f"the file has {parts:,} values in {len(text):,} characters; captions are longer."
+        )
+
+
 # ---- COCO and Karpathy
 
 
@@ -89,7 +102,8 @@ def _parse_json(text: str) -> list[Captioned]:
             f"the file is damaged or no JSON, line {error.lineno}, column {error.colno}: "
             f"{error.msg}; download it again."
         ) from None
-    except (ValueError, RecursionError) as error:  # numbers of many digits, brackets without end
+    except (ValueError, RecursionError, MemoryError) as error:
+        # Numbers of many digits, brackets without end.
         raise InputError(f"the file is damaged or no JSON: {error}; download it again.") from None
     if isinstance(content, dict) and isinstance(content.get("images"), list):
         if isinstance(content.get("annotations"), list):

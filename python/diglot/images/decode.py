@@ -7,6 +7,7 @@ an ``ImageError`` that names it.
 from __future__ import annotations
 
 import io
+import logging
 import os
 import re
 import stat
@@ -19,13 +20,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from diglot.errors import DiglotError, ImageError
+from diglot.files import opened
 from diglot.images.packed import find_packed
+from diglot.images.tiff import check_ome, read_stack, refuse_hollow
 
 if TYPE_CHECKING:
     from PIL import Image
 
 READABLE = "PNG, JPEG, GIF, BMP, WebP or TIFF"
 Wanted = Callable[[int, int], "tuple[int, int] | None"]
+_SILENT = logging.NullHandler()
 _GAP = 2  # how many times larger than wanted a JPEG is decoded at least; Image.thumbnail's figure
 
 
@@ -337,7 +341,7 @@ def _opened(path: str) -> BinaryIO:
         )
     if not stat.S_ISREG(mode):
         raise ImageError(f"'{path}' is not a regular file, so it cannot be read as an image.")
-    return _Bounded(open(place, "rb", 0))
+    return _Bounded(opened(place).detach())
 
 
 class _Bounded(io.BufferedReader):
@@ -395,9 +399,9 @@ def _most_pixels() -> float:
     return float("inf") if limit is None else 2 * limit
 
 
-def _refuse_bomb(path: str, height: int, width: int, samples: int = 1) -> None:
-    # Four samples a pixel are common; only what needs far more memory than that is suspect.
-    if height * width * max(1.0, samples / 4) > _most_pixels():
+def _refuse_bomb(path: str, height: int, width: int, samples: int = 1, size: int = 1) -> None:
+    # Four samples a pixel, or 16 bytes, are common; only what needs far more is suspect.
+    if height * width * max(1.0, samples / 4, samples * size / 16) > _most_pixels():
         raise ImageError(
             f"'{path}' claims to be {height} x {width} pixels (with {samples} values each), which "
             "is more than Pillow's limit against decompression bombs; if you trust the file, "
@@ -543,13 +547,22 @@ def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
 _GRAY_INVERTED, _GRAY, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 
 
+def _refuse_tiff_bomb(path: str, page: Any) -> None:
+    bits = page.bitspersample
+    size = (max(bits) if isinstance(bits, tuple) else bits) // 8
+    depth = page.imagedepth * page.samplesperpixel
+    _refuse_bomb(path, page.imagelength, page.imagewidth, depth, size)
+    if page.is_ome:
+        check_ome(page.description, len(page.parent.pages), path)
+
+
 def _tiff_header(file: BinaryIO, path: str) -> Header:
     import tifffile
 
     # _multifile: an OME file may name other files, which are none of our business.
     with tifffile.TiffFile(file, _multifile=False) as tiff:
         page = tiff.pages.first
-        _refuse_bomb(path, page.imagelength, page.imagewidth, page.samplesperpixel)
+        _refuse_tiff_bomb(path, page)
         if not _plain(tiff):
             return _described_tiff(tiff, path)
         # Pillow turns TIFF images while it loads them, but not every version's size tells so.
@@ -566,22 +579,12 @@ def _tiff_picture(file: BinaryIO, path: str) -> Picture | np.ndarray:
 
     with tifffile.TiffFile(file, _multifile=False) as tiff:
         page = tiff.pages.first
-        _refuse_bomb(path, page.imagelength, page.imagewidth, page.samplesperpixel)
-        _refuse_cut(file, page, path)
+        _refuse_tiff_bomb(path, page)
+        refuse_hollow(file, page, path)
         if not _plain(tiff):
             return _tiff_array(tiff, file, path)
     file.seek(0)
     return _pillow_picture(file, path, "TIFF")
-
-
-def _refuse_cut(file: BinaryIO, page: Any, path: str) -> None:
-    size = _size(file)
-    for start, length in zip(page.dataoffsets, page.databytecounts, strict=False):
-        if start + length > size:
-            raise ImageError(
-                f"'{path}' is cut short: its pixels should reach byte {start + length}, the file "
-                f"ends at {size}; replace the file or remove it from the data."
-            )
 
 
 def _plain(tiff: Any) -> bool:
@@ -600,7 +603,11 @@ def _stacked(tiff: Any) -> bool:
     """Return whether the file says itself that its pages belong together as one array."""
     if not (tiff.is_imagej or tiff.is_ome or tiff.is_shaped):
         return False
+    # What it cannot make sense of tifffile would say on the terminal.
+    logging.getLogger("tifffile").addHandler(_SILENT)
     series = tiff.series
+    if tiff.is_imagej and not (series and series[0].kind.lower() == "imagej"):
+        raise ValueError("its pages are not those that ImageJ's description names")
     return bool(series) and any(axis not in "YXS" for axis in series[0].axes)
 
 
@@ -635,7 +642,7 @@ def _described_tiff(tiff: Any, path: str) -> Header:
     page = tiff.pages.first
     axes, shape = _layout(tiff, path)
     height, width, channels = _sizes(axes, shape)
-    _refuse_bomb(path, height, width, channels)
+    _refuse_bomb(path, height, width, channels, 1 if page.dtype is None else page.dtype.itemsize)
     channels -= len(_alpha_samples(page, axes))
     if page.photometric == _CMYK and channels == 4:
         channels = 3
@@ -663,7 +670,10 @@ def _tiff_array(tiff: Any, file: BinaryIO, path: str) -> np.ndarray:
     axes, shape = _layout(tiff, path)
     header = _described_tiff(tiff, path)
     try:
-        pixels = tiff.series[0].asarray() if _stacked(tiff) else page.asarray()
+        if _stacked(tiff):
+            pixels, axes = read_stack(file, tiff.series[0], axes, path)
+        else:
+            pixels = page.asarray().reshape(shape)
     except (ValueError, NotImplementedError) as error:
         # tifffile reads some compressions only with the imagecodecs package.
         if "imagecodecs" not in str(error):
@@ -675,9 +685,8 @@ def _tiff_array(tiff: Any, file: BinaryIO, path: str) -> np.ndarray:
             f"'{path}' is compressed as {getattr(page.compression, 'name', page.compression)}; "
             "install the codecs (pip install imagecodecs) or save it uncompressed."
         ) from error
-    pixels = pixels.reshape(shape)
     for axis in [axis for axis in axes if axis not in "YXCS"]:
-        # Of a film or a stack of slices the first one is the image.
+        # Of a stack of slices within a page the first one is the image.
         pixels = pixels.take(0, axis=axes.index(axis))
         axes = axes.replace(axis, "", 1)
     order = [axes.index(axis) for axis in "YXCS" if axis in axes]

@@ -296,7 +296,10 @@ def _table(found: list[tuple[str, str | None]]) -> pd.DataFrame:
     if None not in labels:
         # Object, not pandas' string type, so that classes are plain str whichever version runs.
         categories = pd.Index(sorted(set(labels)), dtype=object)
-        table["label"] = pd.Categorical(labels, categories=categories)
+        # By codes, as pandas would first turn the labels themselves into its own string type.
+        code = {label: number for number, label in enumerate(categories)}
+        codes = [code[label] for label in labels]
+        table["label"] = pd.Categorical.from_codes(codes, categories)
     return table
 
 

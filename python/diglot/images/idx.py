@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from diglot.errors import ImageError, InputError
+from diglot.files import opened
 from diglot.images.memory import available_memory
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ def read_idx_array(path: str | os.PathLike[str]) -> np.ndarray:
     ------
     ImageError
         If the file is missing, no IDX file, cut short, or longer than its header says. Nothing
-        is read into memory before the header was checked against the file's size.
+        is read into memory before the header was checked: against the file's size, of a gzipped
+        file against what that may inflate to (1,040 times as much at most) and the memory that is
+        available. Memory is taken once for what the header says, and no more.
 
     References
     ----------
@@ -59,10 +62,8 @@ def read_idx_array(path: str | os.PathLike[str]) -> np.ndarray:
     """
     name = os.fspath(path)
     place = os.path.expanduser(name)
-    if os.path.exists(place) and not os.path.isfile(place):
-        raise ImageError(f"'{name}' is not a regular file; give the path of an IDX file.")
     try:
-        with open(place, "rb") as file:
+        with opened(place) as file:
             size = os.fstat(file.fileno()).st_size
             gzipped = file.read(2) == b"\x1f\x8b"
             file.seek(0)
@@ -76,6 +77,13 @@ def read_idx_array(path: str | os.PathLike[str]) -> np.ndarray:
         ) from None
     except PermissionError:
         raise ImageError(f"'{name}' may not be read; change the file's permissions.") from None
+    except ImageError:
+        raise
+    except (IsADirectoryError, ValueError) as error:
+        raise ImageError(
+            f"'{name}' cannot be read ({getattr(error, 'strerror', None) or error}); give the path "
+            "of an IDX file."
+        ) from error
     except (EOFError, OSError, zlib.error) as error:
         raise ImageError(
             f"'{name}' cannot be unpacked, it is damaged or cut short ({error}); download it again."
@@ -122,7 +130,10 @@ def _read(file: BinaryIO | gzip.GzipFile, name: str, most: int, exact: int | Non
     if file.read(1):
         raise ImageError(f"'{name}' is longer than its header says ({stated}); download it again.")
     array = np.frombuffer(content, dtype).reshape(shape)
-    return array.astype(dtype.newbyteorder("="), copy=False)
+    if not dtype.isnative:
+        # In place: as a copy it would be there twice.
+        array = array.byteswap(inplace=True).view(dtype.newbyteorder())
+    return array
 
 
 def read_idx(

@@ -6,6 +6,7 @@ first line what the file must be, then a line for each image.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -16,17 +17,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from diglot.errors import ImageError
+from diglot.files import opened, read_bytes
 from diglot.images.recordio import SHORTEST, decode_record
+from diglot.storage import parse_json
 
 ENDING = ".rec"
 FORMAT = 1
 _MOST_LIST_BYTES = 1 << 30
+_LIST_BYTES = 1 << 24  # that a list may have of however small a packed file
 _MOST_OPEN = 8  # packed files at a time
 _DTYPES = ("uint8", "uint16", "float32")
 _INSIDE = re.compile(r"(?i)\.rec[/\\]" if os.sep == "\\" else r"(?i)\.rec/")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One line of the list.
 
@@ -120,27 +124,39 @@ def read_list(data: bytes) -> Contents:
         If it is damaged.
     """
     try:
-        lines = data.decode("ascii").split("\n")
-        head = json.loads(lines[0])
+        lines = io.BytesIO(data)
+        head = parse_json(lines.readline().decode("ascii"))
         if not isinstance(head, dict) or head.get("diglot") != "packed images":
             raise ValueError("it is no list of packed images")
-        if head.get("version") != FORMAT:
-            raise ValueError(f"it has version {head.get('version')!r}, not {FORMAT}")
+        version = head.get("version")
+        if type(version) is int and version > FORMAT:
+            raise _Newer(
+                f"it has version {version}, and this diglot reads up to {FORMAT}; install a newer "
+                "diglot to read it"
+            )
+        if type(version) is not int or version != FORMAT:
+            raise ValueError(f"it has version {version!r}, not {FORMAT}")
         identity, size, count = int(head["identity"], 16), head["bytes"], head["images"]
         stored = head["stored"]
-        if not (_whole(size) and _whole(count) and count == len(lines) - 2 and lines[-1] == ""):
+        if not (_whole(size) and _whole(count) and data.endswith(b"\n")):
             raise ValueError("it is cut short")
+        if count != data.count(b"\n") - 1 or count * SHORTEST > size:
+            raise ValueError("it does not list as many images as there are")
         if not (0 <= identity < 1 << 64 and (stored is None or isinstance(stored, dict))):
             raise ValueError("its first line is damaged")
         entries = {}
-        for number, line in enumerate(lines[1:-1]):
-            entry = _entry(json.loads(line), size)
+        for number, line in enumerate(lines):
+            entry = _entry(parse_json(line.decode("ascii")), size)
             entries[entry.name] = number, entry
         if len(entries) != count:
             raise ValueError("two images have one name")
-    except (KeyError, TypeError, RecursionError) as error:
+    except (KeyError, TypeError, RecursionError, MemoryError) as error:
         raise ValueError(f"it is damaged: {error!r}") from error
     return Contents(identity, size, stored, entries)
+
+
+class _Newer(ValueError):
+    """The list is of a newer version: nothing is wrong with it."""
 
 
 def _entry(found: Any, size: int) -> Entry:
@@ -181,22 +197,27 @@ class Packed:
         self._path, self._lock = path, threading.Lock()
         self._file: Any = None
         try:
-            if os.path.getsize(list_path(path)) > _MOST_LIST_BYTES:
-                raise ValueError("it is too large")
-            with open(list_path(path), "rb") as file:
-                self.contents = read_list(file.read())
+            self._file = opened(path)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise ImageError(f"'{path}' cannot be read: {why}.") from error
+        try:
+            found = os.fstat(self._file.fileno())
+            # A line is shorter than a picture: what is longer by far is no list of them.
+            most = min(_MOST_LIST_BYTES, _LIST_BYTES + found.st_size)
+            self.contents = read_list(read_bytes(list_path(path), most))
         except FileNotFoundError:
             raise ImageError(
                 f"'{path}' has no list '{list_path(path)}' beside it: copy that, too, or make both "
                 "anew by read_images(folder, cache=)."
             ) from None
+        except _Newer as error:
+            raise ImageError(f"'{list_path(path)}', the list of '{path}': {error}.") from None
         except (OSError, ValueError) as error:
             raise ImageError(
                 f"'{list_path(path)}', the list of '{path}', cannot be read ({error}); remove it "
                 "and make both anew by read_images(folder, cache=)."
             ) from error
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 (__del__ does)
-        found = os.fstat(self._file.fileno())
         self.state = _state(found)
         if found.st_size != self.contents.size:
             raise self._damaged("it has another length than its list says")

@@ -17,6 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from diglot.errors import ImageError, InputError
+from diglot.files import opened
 from diglot.graph import Graph, InputSpec
 from diglot.images.decode import read_header
 from diglot.images.memory import usable_cores
@@ -220,10 +221,11 @@ def _made_small(path: str, shape: Shape, stored: InputSpec) -> tuple[bytes, Shap
 
 def _bytes(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:
+        with opened(path) as file:
             return file.read(LONGEST + 1)
-    except OSError as error:
-        raise ImageError(f"'{path}' cannot be packed: {error.strerror or error}.") from error
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ImageError(f"'{path}' cannot be packed: {why}.") from error
 
 
 def _in_order(make: Callable[[int], Any], count: int) -> Iterator[Any]:

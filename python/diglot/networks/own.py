@@ -133,11 +133,7 @@ def _symbol_of(given: Any) -> tuple[str, str, Mapping[str, np.ndarray]]:
     """Return the symbol's JSON, a name for it, and the values of its parameters."""
     if isinstance(given, (str, os.PathLike)):
         path = Path(given)
-        return (
-            read_text(path, largest=_LARGEST_FILE),
-            path.name.removesuffix(".json").removesuffix("-symbol"),
-            {},
-        )
+        return _read_file(path), path.name.removesuffix(".json").removesuffix("-symbol"), {}
     if callable(getattr(given, "tojson", None)):
         return given.tojson(), _name_of(given), {}
     if callable(getattr(given, "collect_params", None)) and callable(given):
