@@ -275,8 +275,8 @@ frameworks_remarks <- function(x) {
 
 #' @rdname compare_frameworks
 #' @param type `"measures"`: bars of speed, with the slowest and the fastest epoch, of the time to
-#'   the first step and of peak memory, a GPU's beside it. `"accuracy"`: accuracy with its interval against the time
-#'   of training. Frameworks that compute something else are grey.
+#'   the first step and of peak memory, a GPU's beside it. `"accuracy"`: accuracy with its interval
+#'   against the time of training. Frameworks that compute something else are grey.
 #' @return `autoplot()`: a ggplot. `plot()`: `x`, invisibly.
 #' @export
 plot.diglot_frameworks <- function(x, ...) plot_table(x, ...)
@@ -418,9 +418,9 @@ check_file_name <- function(file, call) {
 #'   diglot's own functions; by default today's five and `"diglot"`.
 #' @param capabilities `"autodiff"`, `"convolution"`, `"recurrence"` (an LSTM), `"rbm"` (a
 #'   restricted Boltzmann machine by contrastive divergence), `"custom_operator"` (a new one in
-#'   Python, with its gradient), `"loop"` and `"condition"` (inside a graph), `"onnx_file"` and `"caffe_file"`
-#'   (files in these formats), `"devices"` (training on two, which here are parts of the processor),
-#'   `"r"` (use from R). By default all.
+#'   Python, with its gradient), `"loop"` and `"condition"` (inside a graph), `"onnx_file"` and
+#'   `"caffe_file"` (files in these formats), `"devices"` (training on two, which here are parts of
+#'   the processor), `"r"` (use from R). By default all.
 #' @return A tibble of class `diglot_capabilities` with one row a framework and capability:
 #'   `framework`, `label`, `era`, `version`, `capability`; `status`, one of `"works"`, `"fails"`,
 #'   `"not offered"`, `"not tried"`; `lines` of the script; `detail`: the error of what fails, the

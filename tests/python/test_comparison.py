@@ -524,6 +524,16 @@ def test_it_prints(result):
     assert "&lt;it &amp; broke&gt;" in result._repr_html_()
 
 
+def test_a_file_that_does_not_say_how_long_it_took_is_read(result, tmp_path):
+    result.to_csv(tmp_path / "found.csv")
+    table = pd.read_csv(tmp_path / "found.csv", dtype=str).drop(columns="wall_seconds")
+    table.to_csv(tmp_path / "found.csv", index=False)
+    back = FrameworkComparison.read_csv(tmp_path / "found.csv")
+    assert np.isnan(back.wall_seconds) and back.epochs == result.epochs
+    back.to_csv(tmp_path / "again.csv")
+    assert np.isnan(FrameworkComparison.read_csv(tmp_path / "again.csv").wall_seconds)
+
+
 def test_it_is_written_and_read(result, tmp_path):
     written = result.to_csv(tmp_path / "found.csv")
     assert [path.name for path in written] == ["found.csv", "found-epochs.csv", "found-losses.csv"]

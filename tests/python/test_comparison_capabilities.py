@@ -175,6 +175,20 @@ def test_mxnets_scripts_work():
     assert found.table["lines"].between(5, 40).all()
 
 
+def test_a_script_in_r_is_given_the_frameworks_own_python(monkeypatch):
+    if not shutil.which("Rscript"):
+        pytest.skip("needs R")
+    monkeypatch.setenv("RETICULATE_PYTHON", "/another/python")  # as who runs R may have it
+    given = {}
+
+    def watched(command, variables, *rest, **how):
+        given.update(variables, command=command)
+
+    monkeypatch.setattr(capability, "watched", watched)
+    diglot.check_capabilities("mxnet", "r", python={"mxnet": sys.executable})
+    assert given["RETICULATE_PYTHON"] == given["command"][-1] != "/another/python"
+
+
 def test_diglots_own_scripts_work():
     rows = [name for name in CAPABILITIES if name != "r"]
     found = diglot.check_capabilities("diglot", rows)

@@ -162,6 +162,21 @@ test_that("files are read back as they were written, in both languages", {
   expect_error(read_frameworks(NA), "file", class = "diglot_error_input")
 })
 
+test_that("a file that does not say how long it took is read", {
+  skip_if_no_diglot()
+  file <- file.path(withr::local_tempdir(), "found.csv")
+  write_frameworks(fake_frameworks(), file)
+  table <- utils::read.csv(file, check.names = FALSE, colClasses = "character")
+  table$wall_seconds <- NULL
+  utils::write.csv(table, file, row.names = FALSE)
+  back <- read_frameworks(file)
+  expect_true(is.na(attr(back, "wall_seconds")))
+  expect_identical(attr(back, "rounds"), 2L)
+  again <- file.path(dirname(file), "again.csv")
+  write_frameworks(back, again)
+  expect_true(is.na(attr(read_frameworks(again), "wall_seconds")))
+})
+
 test_that("MXNet runs alone, in a Python that the user names; what is missing is told", {
   skip_if_no_diglot()
   withr::local_envvar(DIGLOT_CACHE = withr::local_tempdir())
@@ -177,6 +192,7 @@ test_that("MXNet runs alone, in a Python that the user names; what is missing is
   expect_match(found$problem[2L], "install=False")
   expect_identical(attr(found, "task"), "lstm-digits")
   expect_identical(attr(found, "epochs"), 2L)
+  expect_gt(attr(found, "wall_seconds"), 0)
   times <- attr(found, "epoch_times")
   expect_equal(found$images_per_second[1L], times$images_per_second[2L]) # the first warms up
   # a hundred steps, whose losses are the expected ones

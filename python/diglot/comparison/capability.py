@@ -394,5 +394,7 @@ def _run(framework: Framework, place: Environment, command: Sequence[str]) -> No
         if framework is DIGLOT:
             paths.append(str(Path(__file__).parents[2]))
         variables["PYTHONPATH"] = os.pathsep.join(paths)
+        # R's reticulate takes this Python before the one that a script asks for.
+        variables["RETICULATE_PYTHON"] = str(place.python)
         said = Path(folder, "said")
         watched(command, variables, said, MOST_SECONDS, "cpu", folder=scratch)
