@@ -102,7 +102,9 @@ def read_view(path: str | os.PathLike[str], *, largest: int = LARGEST) -> memory
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         if isinstance(error, IsADirectoryError):
-            raise ModelFileError(f"{path} cannot be read: it is a folder; give the name of a file") from error
+            raise ModelFileError(
+                f"{path} cannot be read: it is a folder; give the name of a file"
+            ) from error
         raise ModelFileError(f"{path} cannot be read: {reason}") from error
     except MemoryError as error:
         raise ModelFileError(f"{path} does not fit into this machine's memory") from error
