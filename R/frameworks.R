@@ -349,7 +349,9 @@ accuracy_plot <- function(rows, times) {
     ggplot2::geom_point(size = 1.8) +
     # slanted, from the intervals' upper ends: equal accuracies stand side by side
     ggplot2::geom_text(
-      ggplot2::aes(y = .data$accuracy_upper, label = shorten(.data$label)),
+      ggplot2::aes(
+        x = apart(.data$seconds, 0.03), y = .data$accuracy_upper, label = shorten(.data$label)
+      ),
       angle = 40, hjust = -0.08, vjust = 0, size = 3, colour = "grey20"
     ) +
     ggplot2::scale_colour_identity() +
@@ -361,6 +363,16 @@ accuracy_plot <- function(rows, times) {
     ) +
     ggplot2::labs(x = "seconds of training", y = "accuracy") +
     diglot_theme()
+}
+
+# Moves places on, in their order, until they are a share of the largest apart.
+apart <- function(places, share) {
+  order <- order(places)
+  for (i in seq_along(order)[-1L]) {
+    before <- places[order[i - 1L]]
+    places[order[i]] <- max(places[order[i]], before + share * max(places))
+  }
+  places
 }
 
 # ---- files

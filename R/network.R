@@ -10,6 +10,12 @@
 #' @param ... The network's settings, such as `hidden = c(64, 32)` for `"mlp"`; also `size`,
 #'   `channels` and `classes` to print it as it would be for such images. In a fit these follow
 #'   from the data.
+#' @section Operators, loops and conditions of one's own:
+#' These are written in Python, by `diglot.register_operator()`, `diglot.check_operator()` and
+#' `diglot.control_flow`, and have no counterpart in R: an engine may call an operator from a thread
+#' of its own, as MXNet's scheduler does, where R's functions cannot run. A fit in R takes such a
+#' network by its file, and its operators where they are registered in the Python that reticulate
+#' uses; `vignette("boltzmann-machines-and-own-operators")` shows both.
 #' @return `networks()`: a tibble with one row a network. `network()`: a description that prints
 #'   as a table of layers with their parameters and multiply-adds.
 #' @export

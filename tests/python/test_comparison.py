@@ -569,6 +569,14 @@ def test_it_is_drawn(result):
         diglot.plots.plot_frameworks(result.table.assign(problem="?"), result.epoch_times)
 
 
+def test_names_beside_equal_accuracies_are_apart(result):
+    times = result.epoch_times.assign(seconds=[1.0, 1.001] * 6)
+    _, accuracy, _ = diglot.plots.plot_frameworks(result.table, times).axes
+    places = sorted(text.get_position()[0] for text in accuracy.texts)
+    assert len(places) == 3 and min(np.diff(places)) > 0.1
+    assert [text.get_text().strip() for text in accuracy.texts] == ["JAX", "MXNet", "PyTorch"]
+
+
 def test_r_gets_plain_data(result, monkeypatch, tmp_path):
     given = {}
 

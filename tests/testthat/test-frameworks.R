@@ -110,6 +110,10 @@ test_that("it is drawn as measured", {
   # two epochs a round; the median of rounds
   expect_equal(accuracy$data[[2L]]$x, c(2, 4, 8))
   expect_equal(accuracy$data[[1L]]$ymin, c(0.4, 0.7, 0.7))
+  # names of equal times are side by side
+  attr(found, "epoch_times")$seconds <- 1
+  names <- ggplot2::ggplot_build(ggplot2::autoplot(found, type = "accuracy"))$data[[3L]]
+  expect_gt(min(diff(sort(names$x))), 0.05)
   expect_error(ggplot2::autoplot(found[4L, ]), "nothing to draw", class = "diglot_error_input")
   expect_error(ggplot2::autoplot(found, type = "pie"), "type", class = "diglot_error_input")
 })
