@@ -134,9 +134,9 @@ def _end_processes() -> None:
 
 @contextmanager
 def _joblib_silent() -> Iterator[None]:
-    """Keep joblib's guesses at why a process ended to itself: here it was Ctrl-C, or we tell."""
+    """Keep joblib's words on tasks that ended early to itself: here it was Ctrl-C, or we tell."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"joblib\.")
         yield
 
 
