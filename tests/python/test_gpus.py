@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import random
 import string
 from importlib.metadata import Distribution
@@ -10,7 +11,13 @@ from importlib.metadata import Distribution
 import pytest
 
 from diglot.engine import Device, mxnet, pick_device
-from diglot.engine.libraries import LIBRARIES, find_libraries, package_folders, preload
+from diglot.engine.libraries import (
+    LIBRARIES,
+    find_libraries,
+    keep_own_blas,
+    package_folders,
+    preload,
+)
 from diglot.errors import DeviceError
 from diglot.gpus import (
     CUDA11,
@@ -328,3 +335,23 @@ def test_the_folders_are_those_of_the_packages():
 
     assert any((folder / "numpy" / "__init__.py").is_file() for folder in package_folders())
     assert numpy.__file__.startswith(tuple(map(str, package_folders())))
+
+
+@pytest.mark.skipif(not hasattr(os, "RTLD_DEEPBIND"), reason="this linker is not glibc's")
+@pytest.mark.parametrize("in_r", [True, False])
+def test_within_r_mxnet_keeps_its_own_blas(tmp_path, in_r):
+    """R's functions of the same names came first; the R tests compare what is then computed."""
+    loaded = []
+
+    def load(path, mode):
+        if path == "libR.so" and not in_r:
+            raise OSError("not loaded")
+        loaded.append((path, bool(mode & os.RTLD_DEEPBIND)))
+
+    keep_own_blas([tmp_path], load)
+    assert loaded == []  # there is no MXNet
+    library = tmp_path / "mxnet" / "libmxnet.so"
+    library.parent.mkdir()
+    library.touch()
+    keep_own_blas([tmp_path / "elsewhere", tmp_path], load)
+    assert loaded == ([("libR.so", False), (str(library), True)] if in_r else [])

@@ -1,18 +1,20 @@
-"""CUDA's libraries from Python packages, loaded before MXNet: it then needs no CUDA of the system.
+"""Shared libraries that are loaded before MXNet, so that it finds those that it needs.
 
-The nvidia-*-cu11 wheels put them into site-packages/nvidia/, where the system's loader does not
-look. A library that is loaded already is found by its name.
+The nvidia-*-cu11 wheels put CUDA's into site-packages/nvidia/, where the system's loader does not
+look; a library that is loaded already is found by its name, and MXNet needs no CUDA of the system.
+Within R, another BLAS is there before MXNet's own.
 """
 
 from __future__ import annotations
 
 import ctypes
 import importlib.util
+import os
 import sysconfig
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-__all__ = ["LIBRARIES", "find_libraries", "package_folders", "preload"]
+__all__ = ["LIBRARIES", "find_libraries", "keep_own_blas", "package_folders", "preload"]
 
 # What mxnet-cu117 is linked to, and what that needs in turn; each after what it needs itself.
 LIBRARIES = (
@@ -64,3 +66,24 @@ def preload(paths: Iterable[Path], load: Callable[..., object] = ctypes.CDLL) ->
         except OSError as error:
             problems[path.name] = str(error)
     return problems
+
+
+def keep_own_blas(folders: Iterable[Path], load: Callable[..., object] = ctypes.CDLL) -> None:
+    """Load MXNet's library within R so that it computes with the BLAS that its wheel brings.
+
+    The linker would give it R's, which came first and has functions of the same names: a fit from
+    R would then not have the bytes of the same fit from Python.
+    """
+    deep = getattr(os, "RTLD_DEEPBIND", 0)  # glibc's alone
+    files = (folder / "mxnet" / "libmxnet.so" for folder in folders)
+    path = next((each for each in files if each.is_file()), None)
+    if not deep or path is None:
+        return
+    try:
+        load("libR.so", mode=os.RTLD_NOLOAD)
+    except OSError:  # this is no R
+        return
+    try:
+        load(str(path), mode=os.RTLD_LOCAL | deep)
+    except OSError:
+        return  # MXNet's own import says what is wrong

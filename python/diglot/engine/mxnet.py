@@ -13,7 +13,7 @@ from types import ModuleType
 import numpy as np
 
 from diglot.cgroups import usable_processors
-from diglot.engine.libraries import find_libraries, package_folders, preload
+from diglot.engine.libraries import find_libraries, keep_own_blas, package_folders, preload
 from diglot.engine.mxnet_versions import same_arrays, settle
 from diglot.errors import DeviceError, MissingPackageError, OutOfMemoryError
 from diglot.gpus import Gpu, find_gpus, installed_build, overlaid, why_not
@@ -113,6 +113,7 @@ def load() -> ModuleType:
     for name, value in _environment().items():
         os.environ.setdefault(name, value)
     problems = preload(find_libraries(package_folders())) if _is_built_for_gpus() else {}
+    keep_own_blas(package_folders())
     try:
         # 2.0 announces itself, where 1.9 is silent.
         with standard_error_closed(), warnings.catch_warnings(), _numpy_aliases():

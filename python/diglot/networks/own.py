@@ -153,8 +153,10 @@ def _read_file(path: Path) -> str:
     try:
         return read_text(path, largest=_LARGEST_FILE)
     except ModelFileError as error:
-        if isinstance(error.__cause__, OSError):  # it is the name that is wrong
-            raise InputError(f"the symbol file {error}") from error
+        cause = error.__cause__
+        if isinstance(cause, OSError):  # it is the name that is wrong
+            reason = cause.strerror or cause
+            raise InputError(f"the symbol file {str(path)!r} cannot be read: {reason}") from error
         raise
 
 
