@@ -113,11 +113,11 @@ def load() -> ModuleType:
     for name, value in _environment().items():
         os.environ.setdefault(name, value)
     problems = preload(find_libraries(package_folders())) if _is_built_for_gpus() else {}
-    keep_own_blas(package_folders())
     try:
         # 2.0 announces itself, where 1.9 is silent.
         with standard_error_closed(), warnings.catch_warnings(), _numpy_aliases():
             warnings.simplefilter("ignore")
+            keep_own_blas(package_folders())
             module = importlib.import_module("mxnet")
     except ImportError as error:
         raise MissingPackageError(
