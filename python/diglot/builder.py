@@ -13,7 +13,16 @@ from typing import Any
 import numpy as np
 
 from diglot.errors import InputError, ModelFileError
-from diglot.graph import BATCH, Graph, InputSpec, Node, Parameter, apply_operator
+from diglot.graph import (
+    BATCH,
+    MOST_NODES,
+    Graph,
+    InputSpec,
+    Node,
+    Parameter,
+    apply_operator,
+    count_nodes,
+)
 from diglot.operators import OPERATORS, Shape, Slot
 from diglot.seeds import stream
 
@@ -198,6 +207,12 @@ class Builder:
         """Return what was built, ending in ``outputs``."""
         ends = self._nodes[features.node].name if features else ""
         heads = tuple(map(self.place, outputs))
+        count = count_nodes(self._nodes)
+        if count > MOST_NODES:  # its model file could not be read
+            raise InputError(
+                f"the network {name!r} has {count} layers and parameters, and at most {MOST_NODES} "
+                "are possible; make it less deep"
+            )
         return Graph(name, tuple(self._nodes), heads, self.spec, ends, None, dict(self._extra))
 
     def _claim(self, name: str) -> None:

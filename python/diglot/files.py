@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from typing import BinaryIO
 
@@ -11,6 +12,17 @@ from diglot.errors import ModelFileError
 
 LARGEST = 8 * 2**30
 """In bytes; the largest published image classifiers stay below a quarter of it."""
+
+ROOM = 20_000_000
+"""How many bytes of memory a reader may take, besides twice the file."""
+
+# By their first byte: characters that take four bytes in memory, two or one, and each other one of
+# the same text with them.
+_WIDE = (
+    (4, re.compile(b"[\xf0-\xff]")),
+    (2, re.compile(b"[\xc4-\xff]")),
+    (1, re.compile(b"[\x80-\xff]")),
+)
 
 # A pipe that took the file's place after it was looked at would otherwise be waited for.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -130,9 +142,47 @@ def read_text(path: str | os.PathLike[str], *, largest: int = 2**26) -> str:
         As `read_view`, and if it is not text.
     """
     try:
-        return str(read_view(path, largest=largest), "utf-8")
+        return decoded(read_view(path, largest=largest))
     except UnicodeDecodeError as error:
         raise ModelFileError(f"{path} is not text: {error}") from error
+    except ModelFileError:
+        raise
+    except ValueError as error:
+        raise ModelFileError(f"{path} cannot be read: {error}") from error
+
+
+def decoded(data: bytes | memoryview, room: int = ROOM) -> str:
+    r"""Make text of bytes in UTF-8.
+
+    Parameters
+    ----------
+    data : bytes or memoryview
+        One character that is not ASCII makes every other one take as much as it does.
+    room : int
+        How many bytes of memory it may take, besides twice the data.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        It is not UTF-8, or would take more.
+
+    Examples
+    --------
+    >>> decoded(b"caf\xc3\xa9")
+    'café'
+    """
+    wide = next((width for width, first in _WIDE if first.search(data)), 0)
+    if wide * len(data) > room:
+        raise ValueError(
+            f"its {len(data)} bytes of text, which is not plain ASCII, would take "
+            f"{(2 + wide) * len(data) / 1e6:.0f} MB of memory, and may take "
+            f"{(2 * len(data) + room) / 1e6:.0f} MB"
+        )
+    return str(data, "utf-8")
 
 
 def read_bytes(path: str | os.PathLike[str], largest: int) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -23,7 +23,10 @@ from diglot.storage import parse_json
 from diglot.subgraphs import CONTROL, most_steps, variables_in_order
 
 _MXNET_VERSION = 10901  # the format's version; 1.9.1 and 2.0 both read it
-_MOST_NODES = 100_000
+MOST_NODES = 12_000
+"""Of a graph, in the bodies of loops and branches, too; the largest published ones have 10,500."""
+
+_MOST_OUTPUTS = 20_000  # of all of a graph's operations; few have more than one
 _MOST_AXES = 32  # of an output; MXNet's operators take six at most
 _DEEPEST = 4  # loops and branches within each other
 # What MXNet's reader of JSON lacks the words for.
@@ -257,6 +260,7 @@ def _body_shapes(body: Subgraph, given: Sequence[Shape]) -> list[list[Shape]]:
         raise ModelFileError(f"a body of it has {len(order)} variables, not {len(given)}")
     of_variable = dict(zip(order, given, strict=True))
     shapes: list[list[Shape]] = []
+    made = 0
     for index, node in enumerate(body.nodes):
         if node.is_variable:
             shapes.append([of_variable[index]] if index in of_variable else [])
@@ -264,6 +268,7 @@ def _body_shapes(body: Subgraph, given: Sequence[Shape]) -> list[list[Shape]]:
         if node.op in _NOT_INSIDE:
             raise ModelFileError(f"{node.op} ({node.name!r}) cannot be inside a loop or branch")
         outputs, slots = _infer_node(node, body.nodes, shapes)
+        made = _with_more(made, outputs)
         for place, slot in slots:
             if slot.auxiliary or shapes[place] != [slot.shape]:
                 fault = "keeps statistics" if slot.auxiliary else f"needs the shape {slot.shape}"
@@ -307,6 +312,14 @@ def _infer_node(
         if o:
             raise ModelFileError(f"layer {node.name!r} takes output {o} of {nodes[i].name!r}")
     return outputs, [(i, slot) for (i, _), slot in zip(taken, slots, strict=True)]
+
+
+def _with_more(made: int, outputs: Sequence[Shape]) -> int:
+    """Count outputs; refuse more than any network has: pieces cost a file nothing."""
+    made += len(outputs)
+    if made > _MOST_OUTPUTS:
+        raise ModelFileError(f"the graph's layers have more than {_MOST_OUTPUTS} outputs")
+    return made
 
 
 def _data_inputs(node: Node) -> int:
@@ -386,6 +399,7 @@ class Graph:
         inputs = {"data": self.input.shape, **(self.extra_inputs or {})}
         shapes: list[list[Shape]] = []
         parameters: dict[str, Parameter] = {}
+        made = 0
         for node in self.nodes:
             if node.is_variable:
                 shapes.append([(BATCH, *inputs[node.name])] if node.name in inputs else [])
@@ -394,6 +408,7 @@ class Graph:
                     shapes[-1] = [free.shape]
                 continue
             outputs, slots = _infer_node(node, self.nodes, shapes)
+            made = _with_more(made, outputs)
             shapes.append(outputs)
             for index, slot in slots:
                 variable = self.nodes[index]
@@ -928,7 +943,11 @@ def read_symbol(text: str) -> tuple[tuple[Node, ...], tuple[tuple[int, int], ...
     ((0, 0),)
     """
     try:
-        nodes, heads = _read_nodes(parse_json(text))
+        body = parse_json(text)
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelFileError(f"not a graph in MXNet's JSON format: {error}") from error
+    try:
+        nodes, heads = _read_nodes(body)
     except ModelFileError:
         raise
     except (ValueError, LookupError, TypeError, RecursionError, AttributeError) as error:
@@ -938,22 +957,58 @@ def read_symbol(text: str) -> tuple[tuple[Node, ...], tuple[tuple[int, int], ...
         if node.name in seen:
             raise ModelFileError(f"the graph has two nodes called {node.name!r}")
         seen.add(node.name)
+    count = count_nodes(nodes)
+    if count > MOST_NODES:
+        raise _too_many(count)
     return nodes, heads
+
+
+def count_nodes(nodes: Sequence[Node]) -> int:
+    """Count nodes, those in the bodies of loops and branches, too.
+
+    Parameters
+    ----------
+    nodes : sequence of Node
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> count_nodes([Node("null", "data", {})])
+    1
+    """
+    inside = (body.nodes for node in nodes for body in node.subgraphs)
+    return len(nodes) + sum(map(count_nodes, inside))
+
+
+def _too_many(count: int) -> ModelFileError:
+    return ModelFileError(f"a graph of {count} nodes; at most {MOST_NODES} are read")
 
 
 def _read_nodes(
     body: Mapping[str, Any], depth: int = 0
 ) -> tuple[tuple[Node, ...], tuple[tuple[int, int], ...]]:
     raw = body["nodes"]
-    if not isinstance(raw, list) or not 0 < len(raw) <= _MOST_NODES:
+    if not isinstance(raw, list) or not raw:
         raise ModelFileError("a graph needs a list of nodes")
+    if len(raw) > MOST_NODES:
+        raise _too_many(len(raw))
     if depth > _DEEPEST:
         raise ModelFileError(f"loops and branches lie in more than {_DEEPEST} others")
-    nodes = tuple(_read_node(index, entry, depth) for index, entry in enumerate(raw))
+    nodes = tuple(_read_node(index, entry, depth) for index, entry in _taken(raw))
     heads = tuple(_pair(h, len(nodes)) for h in body["heads"])
     if not heads:
         raise ModelFileError("the graph has no output")
     return nodes, heads
+
+
+def _taken(raw: list[Any]) -> Iterator[tuple[int, Any]]:
+    """Go through a list and empty it, so that it and what is made of it need not both fit."""
+    for index, entry in enumerate(raw):
+        raw[index] = None
+        yield index, entry
 
 
 def _read_node(index: int, entry: Mapping[str, Any], depth: int) -> Node:

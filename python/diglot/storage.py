@@ -18,8 +18,10 @@ import os
 import re
 import secrets
 import struct
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,7 +29,7 @@ import numpy as np
 import safetensors.numpy
 
 from diglot.errors import DiglotError, InputError, ModelFileError
-from diglot.files import opened
+from diglot.files import ROOM, decoded, opened
 
 FORMAT = 1
 """The newest version of the file format; a file with a higher one is refused."""
@@ -35,6 +37,13 @@ FORMAT = 1
 _KEY = "diglot"
 _LONGEST_HEADER = 100_000_000  # the limit of the format's own library
 _MOST_PARTS = 1_000_000  # lists, tables and what is in them; networks have some ten thousand
+# Bytes that Python's objects take at most besides the text that they hold, while they are made.
+_LIST, _TABLE, _KEYS, _KEY_MORE, _PLACE, _NUMBER, _STRING, _WIDER = 88, 64, 176, 70, 12, 32, 64, 24
+_MOST_NAMES = 10_000  # of fields, that are told apart
+_LEAST = 50  # no text becomes more than so many times its length
+# What names a field: a short word before a colon. An escaped quote begins no string.
+_FIELD = re.compile(r'(?<!\\)"(\w{1,40})"\s*:')
+_PAIR = re.compile(r"\\u[dD][89abAB]")  # half of a character that takes four bytes
 _BLOCK = 2**16  # numbers that are converted at a time
 _MOST_AXES = 32  # as in NumPy before 2.0; a product of 100,000 sides takes half a minute
 
@@ -97,7 +106,9 @@ def encode(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> by
     except RecursionError:
         raise InputError("metadata is nested too deeply, or holds itself; flatten it.") from None
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return safetensors.numpy.save(arrays, {_KEY: text})
+    data = safetensors.numpy.save(arrays, {_KEY: text})
+    _refuse_unreadable(data, text)
+    return data
 
 
 def decode(
@@ -316,10 +327,11 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     try:
         with opened(path) as file:
-            header, _ = _header(file, os.fstat(file.fileno()).st_size)
+            size = os.fstat(file.fileno()).st_size
+            header, begin = _header(file, size)
     except (OSError, ValueError, RecursionError) as error:
         raise ModelFileError(f"{path} cannot be read: {_fix(error, path)}") from error
-    return _metadata(header, str(path), required=False)
+    return _metadata(header, str(path), False, _room(size, begin))
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:
@@ -387,7 +399,7 @@ def fingerprint(tensors: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def parse_json(text: str, **options: Any) -> Any:
+def parse_json(text: str, *, room: int = ROOM, **options: Any) -> Any:
     """Read JSON from a stranger, who may have it fill the memory: 3 bytes make a list of 64.
 
     Numbers beyond a float's range, such as 1e999, would become infinite and are refused.
@@ -396,6 +408,8 @@ def parse_json(text: str, **options: Any) -> Any:
     ----------
     text : str
         JSON.
+    room : int
+        How many bytes of memory its values may take, besides twice the text.
     **options
         Of ``json.loads``.
 
@@ -413,10 +427,88 @@ def parse_json(text: str, **options: Any) -> Any:
     >>> parse_json('{"a": [1, 2]}')
     {'a': [1, 2]}
     """
+    _refuse_crowded(text, room)
+    return json.loads(text, **{"parse_float": _finite, "parse_constant": _no_constant, **options})
+
+
+def _refuse_crowded(text: str, room: int) -> None:
+    """Refuse what would take too much memory, before anything is made of it."""
+    if len(text) * _LEAST <= room:
+        return
     parts = sum(map(text.count, "[{,"))
     if parts > _MOST_PARTS:
         raise ValueError(f"it has {parts} values, and at most {_MOST_PARTS} are read")
-    return json.loads(text, **{"parse_float": _finite, "parse_constant": _no_constant, **options})
+    needed = _needed(text)
+    if needed > room:
+        raise ValueError(
+            f"its {parts} values would take {needed / 1e6:.0f} MB of memory besides the text, and "
+            f"may take {room / 1e6:.0f} MB"
+        )
+
+
+def _needed(text: str) -> int:
+    """Return how many bytes a text of JSON takes at most besides twice its length, when read.
+
+    It is counted and not read, so that what stands within strings counts, too.
+    """
+    lists, tables, commas, colons = (text.count(sign) for sign in "[{,:")
+    # Of a string's two quotes the first is never escaped; a backslash may itself be.
+    quotes = text.count('"') - text.count('\\"') + text.count('\\\\"')
+    strings, keys = (quotes + 1) // 2, min(colons, commas + tables)
+    filled, again = min(tables, keys), _repeated(text, keys)
+    given = sys.getsizeof(text) // len(text)  # bytes for each character
+    wide = max(given, _escaped(text))
+    string = _STRING if wide == 1 and text.isascii() else _STRING + _WIDER
+    # What has escapes is put together with some room, and again where they make it wider.
+    held = given if "\\" not in text else 1.25 * (1 + wide if wide > 1 else 1)
+    return round(
+        lists * _LIST
+        + tables * _TABLE
+        + filled * _KEYS
+        + (keys - filled) * _KEY_MORE
+        + (keys - again) * _KEY_MORE  # in json's own table of names, too
+        + commas * _PLACE
+        + max(commas + 1 - strings + keys, 0) * _NUMBER
+        + (strings - again) * string
+        + (given - 1 + held - 1) * len(text)
+    )
+
+
+def _repeated(text: str, keys: int) -> int:
+    """Count the fields whose name an earlier one has: json keeps each name once."""
+    seen: set[str] = set()
+    again = 0
+    for match in islice(_FIELD.finditer(text), keys):
+        if match[1] in seen:
+            again += 1
+        elif len(seen) < _MOST_NAMES:
+            seen.add(match[1])
+    return again
+
+
+def _escaped(text: str) -> int:
+    """Return how many bytes a character takes that may be written as an escape."""
+    if "\\u" not in text:
+        return 1
+    return 4 if _PAIR.search(text) else 2
+
+
+def _refuse_unreadable(data: bytes, text: str) -> None:
+    """Refuse to write a file that would be refused when it is read."""
+    (length,) = struct.unpack("<Q", data[:8])
+    try:
+        for part in (decoded(data[8 : 8 + length], _room(len(data), length)), text):
+            _refuse_crowded(part, _room(len(data), length))
+    except ValueError as error:
+        raise InputError(
+            f"metadata is more than a model file can hold: {error}; keep such data in files of "
+            "its own."
+        ) from None
+
+
+def _room(size: int, length: int) -> int:
+    """Return what a file's header may take: as much as its tensors, which twice are promised."""
+    return ROOM + size - length
 
 
 def _sorted_names(tensors: Mapping[str, np.ndarray]) -> list[str]:
@@ -501,7 +593,8 @@ def _read(
             f"{name} is not a safetensors file, or it is damaged ({error}); "
             "copy it again from its source, or save the model again."
         ) from None
-    metadata = _metadata(header, name, require_metadata)
+    metadata = _metadata(header, name, require_metadata, _room(size, begin))
+    del header  # a large one would be kept beside the tensors
     file.seek(begin)
     tensors = {entry.name: _tensor(file, entry, name) for entry in entries}
     return dict(sorted(tensors.items())), metadata
@@ -515,7 +608,8 @@ def _header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
     (length,) = struct.unpack("<Q", start)
     if length > min(size - 8, _LONGEST_HEADER):
         raise ValueError(f"its header would have {length} bytes")
-    header = parse_json(file.read(length).decode("utf-8"), object_pairs_hook=_unique)
+    room = _room(size, length)
+    header = parse_json(decoded(file.read(length), room), room=room, object_pairs_hook=_unique)
     if not isinstance(header, dict):
         raise ValueError("its header is not an object")
     return header, 8 + length
@@ -591,7 +685,7 @@ def _widen(numbers: np.ndarray) -> None:
         whole[start : start + _BLOCK] = block << np.uint32(16)
 
 
-def _metadata(header: Mapping[str, Any], name: str, required: bool) -> dict[str, Any]:
+def _metadata(header: Mapping[str, Any], name: str, required: bool, room: int) -> dict[str, Any]:
     """Read diglot's own metadata from a header."""
     try:
         texts = header.get("__metadata__") or {}
@@ -605,7 +699,7 @@ def _metadata(header: Mapping[str, Any], name: str, required: bool) -> dict[str,
                     "file of weights, not as a model."
                 )
             return {}
-        metadata = parse_json(text, object_pairs_hook=_unique)
+        metadata = parse_json(text, room=room, object_pairs_hook=_unique)
         if not isinstance(metadata, dict):
             raise ValueError("it is not an object")
         version = metadata.get("format")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+import sys
 import time
 import tracemalloc
 
@@ -114,6 +115,162 @@ def test_numbers_of_16_bits_take_at_most_eight_bytes_each(tmp_path, kind):
         tracemalloc.stop()
     assert found.dtype == np.float32
     assert (found == 1.5).all()
+
+
+# ------------------------------------------------------------------ text that wastes memory
+
+
+def listed(part):
+    return lambda count: "[" + ",".join([part] * count) + "]"
+
+
+# Each makes a text of so many values; what takes the most memory differs.
+CROWDED = {
+    "tables": listed('{"a":0}'),
+    "empty tables": listed("{}"),
+    "empty lists": listed("[]"),
+    "lists in lists": listed("[[[[0]]]]"),
+    "strings": listed('"ab"'),
+    "strings that end in an escape": listed(r'"a\\"'),
+    "strings of other scripts": listed('"\u4e2d\u6587"'),
+    "escaped characters": listed(r'"\ud83d\ude00"'),
+    "whole numbers": listed("1000"),
+    "numbers": listed("0.5"),
+    "names in one table": lambda count: "{" + ",".join(f'"{i:x}":0' for i in range(count)) + "}",
+    "names in many": lambda count: "[" + ",".join(f'{{"{i:x}":0}}' for i in range(count)) + "]",
+    "names with an escape": lambda count: (
+        "[" + ",".join(f'{{"{i:x}\\"a":0}}' for i in range(count)) + "]"
+    ),
+    "large tables": lambda count: listed(json.dumps({str(i): 0 for i in range(50)}))(count // 50),
+    "one wide text": lambda count: '["' + "a" * 12 * count + '\U0001f600"]',
+    "one text with an escape": lambda count: '["' + "a" * 12 * count + r'\ud83d\ude00"]',
+}
+
+
+def peak(function):
+    tracemalloc.start()
+    try:
+        function()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("text", CROWDED.values(), ids=CROWDED)
+def test_what_text_takes_in_memory_is_never_more_than_counted(text):
+    given = text(100_000)
+    most = storage._needed(given) + 2 * len(given) - sys.getsizeof(given) + 10_000
+    assert peak(lambda: json.loads(given)) <= most
+    assert peak(lambda: json.loads(given, object_pairs_hook=storage._unique)) <= most
+
+
+@pytest.mark.parametrize("count", [130_000, 990_000])
+@pytest.mark.parametrize("text", CROWDED.values(), ids=CROWDED)
+def test_text_takes_twice_its_size_and_20_mb_or_is_refused(tmp_path, text, count):
+    """As a network, in a file's header, in its metadata: whatever is told must be told by then."""
+    given = text(count)
+    size, told = len(given.encode()), []
+
+    def refused(read):
+        with pytest.raises(ModelFileError) as caught:
+            read()
+        told.append(str(caught.value))
+
+    assert peak(lambda: refused(lambda: Graph.from_json(given, InputSpec(6, 6, 3)))) < (
+        2 * size + 20e6
+    )
+    header = f'{{"x":{given}}}'.encode()
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    assert peak(lambda: refused(lambda: load(path))) < 2 * size + 20e6
+    meta = f'{{"format":1,"kind":"none","x":{given}}}'
+    path.write_bytes(mutations.safetensors_bytes({"w": np.ones(2, "f4")}, {"diglot": meta}))
+    assert peak(lambda: refused(lambda: load(path))) < 2 * path.stat().st_size + 20e6
+    if count == 990_000:
+        assert all("MB" in error or "values" in error for error in told)
+
+
+def test_what_large_networks_and_vocabularies_have_is_read(tmp_path):
+    """The deepest published network, 100,000 words, 10,000 tensors, 300,000 classes."""
+    deep = network("resnet20", classes=10, depth=200)  # 1,202 layers
+    assert len(Graph.from_json(deep.to_json(), deep.input).nodes) == len(deep.nodes) > 10_000
+    classes = {"graph": deep.to_dict(), "classes": [f"identity {i}" for i in range(300_000)]}
+    words = {"words": [f"w{i}\u00df\u4e2d" for i in range(100_000)]}
+    head = {"w": np.ones((300_000, 64), "f4")}
+    several = {
+        f"blocks.{i % 96}.attention.projection_{i}.weight": head["w"][0] for i in range(10_000)
+    }
+    for tensors, meta in ((head, classes), ({}, words), (several, {})):
+        path = storage.write_file(tmp_path / "m.safetensors", tensors, meta)
+        found, told = storage.read_file(path)
+        assert found.keys() == tensors.keys()
+        assert json.dumps(told) == json.dumps({**meta, "format": storage.FORMAT}, sort_keys=True)
+
+
+def test_what_could_not_be_read_again_is_not_written(tmp_path):
+    with pytest.raises(InputError, match="metadata is more than a model file can hold.*20 MB"):
+        storage.write_file(
+            tmp_path / "m.safetensors", {}, {"x": [{"a": i} for i in range(200_000)]}
+        )
+    assert not any(tmp_path.iterdir())
+    with pytest.raises(InputError, match="at most 12000 are possible"):
+        network("resnet20", classes=10, depth=300)
+
+
+def chain(count):
+    """Write a network of so many layers as MXNet's JSON."""
+    nodes = [{"op": "null", "name": "data", "inputs": []}]
+    nodes += [{"op": "Flatten", "name": f"f{i}", "inputs": [[i, 0, 0]]} for i in range(count)]
+    return json.dumps({"nodes": nodes, "arg_nodes": [0], "heads": [[count, 0, 0]]})
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize(
+    ("count", "told"), [(99_000, "may take 20 MB"), (12_000, "at most 12000"), (11_999, None)]
+)
+def test_networks_of_very_many_layers(count, told):
+    text = chain(count)
+
+    def read():
+        if told is None:
+            assert len(Graph.from_json(text, InputSpec(6, 6, 3)).nodes) == count + 1
+            return
+        with pytest.raises(ModelFileError, match=told):
+            Graph.from_json(text, InputSpec(6, 6, 3))
+
+    assert peak(read) < 2 * len(text) + 20e6
+
+
+def test_layers_within_loops_count_too():
+    body = json.loads(chain(4000))
+    nodes = [{"op": "null", "name": "data", "inputs": []}]
+    nodes += [
+        {"op": "_foreach", "name": f"l{i}", "inputs": [[0, 0, 0]], "subgraphs": [body]}
+        for i in range(3)
+    ]
+    with pytest.raises(ModelFileError, match="12007 nodes; at most 12000"):
+        Graph.from_json(json.dumps({"nodes": nodes, "heads": [[3, 0, 0]]}), InputSpec(6, 6, 3))
+
+
+@pytest.mark.usefixtures("soon")
+def test_layers_of_very_many_pieces():
+    """Of an image of 2,080 rows, cut into pieces that all differ, each with 32 axes."""
+    nodes = [{"op": "null", "name": "data", "inputs": []}]
+    shape = str((0, 0, 0, 0) + (1,) * 28)
+    nodes += [{"op": "Reshape", "name": "r", "attrs": {"shape": shape}, "inputs": [[0, 0, 0]]}]
+    starts = str(tuple(i * (i + 1) // 2 for i in range(64)))
+    attrs = {"indices": starts, "axis": "2"}
+    nodes += [
+        {"op": "_split_v2", "name": f"s{i}", "attrs": attrs, "inputs": [[1, 0, 0]]}
+        for i in range(2000)
+    ]
+    text = json.dumps({"nodes": nodes, "heads": [[2001, 0, 0]]})
+
+    def read():
+        with pytest.raises(ModelFileError, match="more than 20000 outputs"):
+            Graph.from_json(text, InputSpec(2080, 6, 3))
+
+    assert peak(read) < 2 * len(text) + 20e6
 
 
 # ------------------------------------------------------------------ other files than those given

@@ -82,13 +82,13 @@ def shard_names(index: str | os.PathLike[str]) -> dict[str, str]:
     ModelFileError
         The index is damaged, or names a file that is not in its own folder.
     """
+    text = read_text(index)
     try:
-        places = parse_json(read_text(index))["weight_map"]
-        fits = isinstance(places, dict) and all(isinstance(f, str) for f in places.values())
-    except ModelFileError:
-        raise
-    except (ValueError, LookupError, TypeError, RecursionError):
-        fits = False
+        told = parse_json(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"{index} is damaged: {error}") from error
+    places = told.get("weight_map") if isinstance(told, dict) else None
+    fits = isinstance(places, dict) and all(isinstance(f, str) for f in places.values())
     if not fits or not places:
         raise ModelFileError(f"{index} is damaged: it has no weight_map of tensors to file names")
     for tensor, name in places.items():
