@@ -444,6 +444,7 @@ FORBIDDEN = (
     "exec",
     "webbrowser.",
 )
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 SYSTEM = ("/proc/", "/sys/fs/cgroup/")  # how much memory there is
 HARMLESS = ("os.listdir", "os.scandir", "os.putenv", "os.unsetenv")
 BUILT = ("exec",)  # dataclasses, named tuples: code of this program, not of the file
@@ -461,14 +462,16 @@ class Watch:
         if not self.on:
             return
         if event == "open":
-            path, mode = given[0], given[1]
-            if isinstance(path, int) or mode is None:
+            path, mode, flags = given
+            if isinstance(path, int):
                 return
             text = os.fsdecode(path)
             inside = os.path.realpath(text).startswith(self.place + os.sep)
+            # Of os.open() there are only the flags, of what C opens perhaps only the mode.
+            writes = set(mode or "") & set("wxa+") or (isinstance(flags, int) and flags & WRITING)
             code = text.endswith((".py", ".pyc", ".so")) or text.startswith(SYSTEM)
-            if not code and (not inside or set(str(mode)) & set("wxa+")):
-                self.seen.append(f"open {text!r} {mode}")
+            if writes or not (inside or code):
+                self.seen.append(f"open {text!r} {mode or flags}")
         elif event.startswith(FORBIDDEN) and event not in (*HARMLESS, *BUILT):
             self.seen.append(f"{event} {given!r}"[:200])
 

@@ -75,6 +75,76 @@ def test_damaged_images(sound):
     assert all_of(sound, names, rounds(120, 10_000)) == []
 
 
+# ------------------------------------------------------------------ the watch itself
+
+
+READS = {
+    "open": "open('mine', 'rb')",
+    "os.open": "os.open('mine', os.O_RDONLY | os.O_CLOEXEC)",
+    "the door": "opened('mine')",
+    "a folder": "os.listdir('.')",
+    "the system": "open('/proc/self/status')",
+    "a descriptor": "open(os.open('mine', os.O_RDONLY), 'rb')",
+}
+HARM = {
+    "open": "open('new', 'w')",
+    "open of code": "open('new.py', 'w')",
+    "open to add": "open('mine', 'ab')",
+    "open to change": "open('mine', 'r+b')",
+    "another file": "open('../other', 'rb')",
+    "os.open": "os.open('mine', os.O_WRONLY)",
+    "os.open for both": "os.open('mine', os.O_RDWR)",
+    "os.open of a new file": "os.open('new', os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)",
+    "os.open that empties": "os.open('mine', os.O_RDONLY | os.O_TRUNC)",
+    "os.open of another file": "os.open('../other', os.O_RDONLY)",
+    "os.open of code": "os.open('new.py', os.O_WRONLY | os.O_CREAT)",
+    "an opener": "open('mine', 'rb', opener=lambda n, _: os.open(n, os.O_RDONLY | os.O_CREAT))",
+    "a path": "pathlib.Path('new').write_bytes(b'')",
+    "a model": "storage.write_bytes('new', b'')",
+    "a process": "subprocess.run(['true'])",
+    "a connection": "socket.socket().connect_ex(('127.0.0.1', 9))",
+    "removing": "os.unlink('mine')",
+    "a folder": "os.mkdir('new')",
+}
+WATCHING = """
+import json, os, pathlib, socket, subprocess, sys
+import hostile
+from diglot import storage
+from diglot.files import opened
+watch = hostile.Watch(place=os.getcwd())
+sys.addaudithook(watch)
+for does in json.loads(sys.argv[1]):
+    action = eval("lambda: " + does)  # of this test
+    pathlib.Path("mine").write_bytes(b"")
+    watch.seen.clear()
+    watch.on = True
+    action()
+    watch.on = False
+    print(len(watch.seen))
+    for name in ("new", "new.py"):
+        if os.path.isdir(name):
+            os.rmdir(name)
+        elif os.path.exists(name):
+            os.unlink(name)
+"""
+
+
+def test_the_watch_sees_what_a_reader_must_not_do(tmp_path):
+    """Reading within the folder is not seen; writing and looking elsewhere are, by any call."""
+    (tmp_path / "other").touch()
+    (tmp_path / "place").mkdir()
+    environment = alone()
+    environment["PYTHONPATH"] += f":{HERE}"
+    actions = json.dumps([*READS.values(), *HARM.values()])
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHING, actions],
+        env=environment, cwd=tmp_path / "place", capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    seen = [line != "0" for line in done.stdout.splitlines()]
+    told = dict(zip([*READS, *(f"harm: {name}" for name in HARM)], seen, strict=True))
+    assert told == dict.fromkeys(READS, False) | {f"harm: {name}": True for name in HARM}
+
+
 # ------------------------------------------------------------------ made by hand
 
 
