@@ -217,6 +217,16 @@ def test_pooling(mx, convention, kind, window):
     assert_engines_agree(mx, graph, values_of(graph), training=not wrong)
 
 
+@pytest.mark.parametrize("channels", [3, 20])  # as they lie in memory, and side by side
+@pytest.mark.parametrize("window", [(3, 2, 1, 8), (2, 2, 0, 7)])
+def test_of_several_maxima_one_has_the_gradient(mx, channels, window):
+    kernel, stride, pad, side = window
+    attrs = {"kernel": (kernel,) * 2, "stride": (stride,) * 2, "pad": (pad,) * 2}
+    graph = one_layer("Pooling", [(channels, side, side)], attrs)
+    given = {name: np.round(values) for name, values in values_of(graph).items()}
+    assert_engines_agree(mx, graph, given)
+
+
 @pytest.mark.parametrize("kind", ["max", "avg", "sum"])
 def test_global_pooling(mx, kind):
     agree(mx, "Pooling", [(3, 4, 5)], {"global_pool": True, "pool_type": kind})
