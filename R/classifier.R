@@ -81,8 +81,9 @@
 #'     state is written each epoch, and every so many steps; the folder from which a training that
 #'     was cut short goes on, to the same bytes.}
 #'   \item{`device = "auto"`}{`"cpu"`, `"gpu"`, ..., see [devices()]. Several GPUs, such as
-#'     `c("gpu:0", "gpu:1")`, train together, each on a part of every batch. A GPU that is named
-#'     and not there is an error; one that a file names gives way to what is there, with a warning.}
+#'     `c("gpu:0", "gpu:1")`, train together, each on a part of every batch, whose own
+#'     statistics its batch normalisation takes. A GPU that is named and not there is an error; one
+#'     that a file names gives way to what is there, with a warning.}
 #'   \item{`engine = "auto"`}{what computes: `"mxnet"`, or `"torch"`, PyTorch, which serves more
 #'     devices. `"auto"` is MXNet where it has code for the device, else PyTorch where that is
 #'     installed. Fits, files and checkpoints are the same for both.}

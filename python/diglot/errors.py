@@ -46,9 +46,22 @@ class DeviceError(DiglotError, RuntimeError):
 
 
 class OutOfMemoryError(DiglotError, MemoryError):
-    """A batch does not fit into memory; the message says which size would."""
+    """A batch does not fit into memory; the message says what may."""
 
     kind = "memory"
+
+    @classmethod
+    def of_batch(cls, batch: int, *, training: bool = False) -> OutOfMemoryError:
+        """Return the error for a batch of so many images.
+
+        Its size is the user's in training alone: what scores chooses its own.
+        """
+        smaller = f"batch_size={batch // 2}, or " if training and batch > 1 else ""
+        count = f"{batch} images" if batch > 1 else "one image"
+        return cls(
+            f"a batch of {count} does not fit into memory; "
+            f"try {smaller}smaller images or a smaller network"
+        )
 
 
 class MissingPackageError(DiglotError, ImportError):

@@ -96,8 +96,8 @@ class ImageTagger(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImagePredic
         without the break; begins anew where there is none yet.
     device : {"auto", "cpu", "gpu", "gpu:1"} or list of str
         Where to compute. Several GPUs, such as ``["gpu:0", "gpu:1"]``, train together, each on a
-        part of every batch. A GPU that is named and not there is an error; one that a file names
-        gives way to what is there, with a warning.
+        part of every batch, whose own statistics its batch normalisation takes. A GPU that is named
+        and not there is an error; one that a file names gives way to what is there, with a warning.
     engine : {"auto", "mxnet", "torch"}
         What computes; see `ImageClassifier`.
     precision : {"auto", "float32", "int8", "mixed"}

@@ -290,7 +290,8 @@ def test_where_pytorch_is_expected_its_tests_are_not_skipped(tmp_path):
 
 # ---- without MXNet
 
-HIDDEN = """
+# Python looks for a module of this name when it starts, in the processes of folds, too.
+SITECUSTOMIZE = """
 import sys
 
 class Hides:
@@ -299,6 +300,11 @@ class Hides:
             raise ModuleNotFoundError("No module named 'mxnet'", name="mxnet")
 
 sys.meta_path.insert(0, Hides())
+"""
+
+HIDDEN = """
+import sys
+
 import numpy as np
 import pandas as pd
 import diglot
@@ -329,6 +335,12 @@ for number in range(4):
 grey = diglot.ImageClassifier("mlp", **settings).fit(images[..., 0], labels)
 paths = [f"{folder}/{number}.png" for number in range(4)]
 assert len(diglot.predict_files(grey, paths, verbose=False).table) == 4
+folds = [
+    diglot.cross_validate(grey, images[..., 0], labels, folds=2, seed=1, jobs=jobs)
+    for jobs in (1, 2)
+]
+assert folds[1].failures.empty
+pd.testing.assert_frame_equal(folds[0].predictions, folds[1].predictions)
 from diglot.weighted import Network
 assert Network.of(model.network_).embed(images).shape == (40, 500)
 table = diglot.devices()
@@ -347,8 +359,15 @@ print("done", model.fingerprint())
 
 
 def test_without_mxnet_everything_works_on_pytorch(tmp_path):
-    command = [sys.executable, "-c", HIDDEN, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent)
+    (tmp_path / "sitecustomize.py").write_text(SITECUSTOMIZE)
+    paths = os.pathsep.join([str(tmp_path), str(Path(diglot.__file__).parents[1])])
+    done = subprocess.run(
+        [sys.executable, "-c", HIDDEN, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("done ")
     model = diglot.load(tmp_path / "model.safetensors")

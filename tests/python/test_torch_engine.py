@@ -612,8 +612,14 @@ def test_without_pytorch_the_message_says_what_to_install(monkeypatch):
 
 
 def test_what_pytorch_raises_is_told_in_our_words():
-    with pytest.raises(OutOfMemoryError, match="batch_size=8"), door.errors_translated(16):
+    with (
+        pytest.raises(OutOfMemoryError, match="try batch_size=8, or"),
+        door.errors_translated(16, training=True),
+    ):
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")
+    with pytest.raises(OutOfMemoryError) as scoring, door.errors_translated(16):
+        raise MemoryError
+    assert "batch_size" not in str(scoring.value)  # none that predict() takes
     with (
         pytest.raises(DeviceError, match="PyTorch failed: mat1 and mat2"),
         door.errors_translated(1),

@@ -255,7 +255,7 @@ _MEMORY_WORDS = ("out of memory", "bad_alloc", "failed to allocate", "memory all
 
 
 @contextmanager
-def errors_translated(batch: int) -> Iterator[None]:
+def errors_translated(batch: int, *, training: bool = False) -> Iterator[None]:
     """Turn MXNet's errors into ours; ``batch`` is the size that was being computed."""
     mx = load()
     try:
@@ -266,10 +266,7 @@ def errors_translated(batch: int) -> Iterator[None]:
         _raise_failure()
         text = str(error)
         if isinstance(error, MemoryError) or any(w in text.lower() for w in _MEMORY_WORDS):
-            raise OutOfMemoryError(
-                f"a batch of {batch} images does not fit into memory; "
-                f"try batch_size={max(1, batch // 2)}"
-            ) from error
+            raise OutOfMemoryError.of_batch(batch, training=training) from error
         last = [line for line in text.strip().splitlines() if line.strip()] or ["unknown error"]
         raise DeviceError(f"MXNet failed: {last[-1].strip()}") from error
 

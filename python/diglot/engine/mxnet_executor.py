@@ -162,7 +162,7 @@ class MXNetExecutor:
     def train_step(self, inputs: Mapping[str, np.ndarray], rate: float, seed: int) -> None:
         """Go one step down the gradient of the mean of the first output."""
         batch = len(inputs[self._train_inputs[0]])
-        with errors_translated(batch):
+        with errors_translated(batch, training=True):
             self._differentiate(inputs, seed)
             self._updater.step(rate, batch)
 
@@ -188,7 +188,7 @@ class MXNetExecutor:
 
     def losses(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the sums of the training graph's outputs in scoring mode; nothing changes."""
-        with errors_translated(len(inputs[self._train_inputs[0]])):
+        with errors_translated(len(inputs[self._train_inputs[0]]), training=True):
             return np.array([float(o.sum().asscalar()) for o in self._training_outputs(inputs)])
 
     def totals(self) -> np.ndarray:

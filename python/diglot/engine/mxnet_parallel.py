@@ -40,7 +40,7 @@ class ParallelExecutor(MXNetExecutor):
         """Go one step down the gradient of the mean of the first output."""
         batch = len(inputs[self._train_inputs[0]])
         runners = [self, *self._others][:batch]  # at least one row for each
-        with errors_translated(batch):
+        with errors_translated(batch, training=True):
             for number, runner in enumerate(runners):
                 runner._differentiate(part(inputs, number, len(runners)), seed + number)
             for other in runners[1:]:

@@ -196,7 +196,7 @@ def torch_device(kind: str, index: int) -> Any:
 
 
 @contextmanager
-def errors_translated(batch: int) -> Iterator[None]:
+def errors_translated(batch: int, *, training: bool = False) -> Iterator[None]:
     """Turn PyTorch's errors into ours; ``batch`` is the size that was being computed."""
     torch = load()
     try:
@@ -209,9 +209,6 @@ def errors_translated(batch: int) -> Iterator[None]:
         if isinstance(error, without_memory) or any(w in text.lower() for w in _MEMORY_WORDS):
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-            raise OutOfMemoryError(
-                f"a batch of {batch} images does not fit into memory; "
-                f"try batch_size={max(1, batch // 2)}"
-            ) from error
+            raise OutOfMemoryError.of_batch(batch, training=training) from error
         last = [line for line in text.strip().splitlines() if line.strip()] or ["unknown error"]
         raise DeviceError(f"PyTorch failed: {last[0].strip()}") from error

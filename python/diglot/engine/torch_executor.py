@@ -119,7 +119,7 @@ class TorchExecutor:
     def train_step(self, inputs: Mapping[str, np.ndarray], rate: float, seed: int) -> None:
         """Go one step down the gradient of the mean of the first output."""
         batch = len(inputs[self._train_inputs[0]])
-        with errors_translated(batch):
+        with errors_translated(batch, training=True):
             self._updater.step(self._differentiated(inputs, seed, batch), rate)
 
     def _differentiated(
@@ -174,7 +174,7 @@ class TorchExecutor:
     def losses(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the sums of the training graph's outputs in scoring mode; nothing changes."""
         with (
-            errors_translated(len(inputs[self._train_inputs[0]])),
+            errors_translated(len(inputs[self._train_inputs[0]]), training=True),
             torch.no_grad(),
             self._numbers(),
         ):

@@ -38,7 +38,7 @@ class ParallelTorchExecutor(TorchExecutor):
         """Go one step down the gradient of the mean of the first output."""
         batch = len(inputs[self._train_inputs[0]])
         runners = [self, *self._others][:batch]  # at least one row for each
-        with errors_translated(batch):
+        with errors_translated(batch, training=True):
             found = [
                 runner._differentiated(part(inputs, number, len(runners)), seed + number, batch)
                 for number, runner in enumerate(runners)
