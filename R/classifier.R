@@ -91,9 +91,9 @@
 #'     integers of 8 bits, which are several times as fast for large networks. `"auto"` takes them
 #'     where they agree with float32 for 99.5 % of some training images (256, where there are as
 #'     many) and are faster on this machine. `"mixed"`, with PyTorch, trains and scores with
-#'     bfloat16 in products and float32 in losses, norms and weights; activations and pooling take
-#'     what comes. It is for GPUs with units for that: from NVIDIA those of compute capability 8.0
-#'     or more.}
+#'     floats of 16 bits in products and float32 in losses, norms and weights; activations and
+#'     pooling take what comes. It is for GPUs with units for that: from NVIDIA those of compute
+#'     capability 8.0 or more (bfloat16), and 7.0 to 7.5 (float16, with a scaled loss).}
 #'   \item{`memory_limit = NULL`}{bytes of decoded images to keep in memory.}
 #'   \item{`threads = NULL`}{that decode images; by default one for each core that may be used, at
 #'     most 8. The network computes with one for each physical core, or as many as the environment

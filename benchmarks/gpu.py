@@ -170,7 +170,7 @@ def run_diglot(name: str, steps: int) -> dict[str, Any]:
     case, inputs = CASES[name], data(name)
     graph, loss = graphs_of(name)
     device = pick_device("gpu", "torch")
-    executor = open_executor(graph, device.mixing() if case.mixed else device)
+    executor = open_executor(graph, device.mixing("bfloat16") if case.mixed else device)
     executor.prepare_training(loss, Optimiser("sgd", momentum=MOMENTUM))
     losses = []
     for _ in range(FIRST):

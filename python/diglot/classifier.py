@@ -129,9 +129,10 @@ class ImageClassifier(
         networks; what they need is measured on training images once a fit is done, by MXNet on the
         CPU, also of what a GPU or PyTorch trained. "auto" takes them where that agrees with float32
         for 99.5 % of these images, 256 where there are as many, and is faster on this machine.
-        "mixed", with PyTorch, trains and scores with bfloat16 in products and float32 in losses,
-        norms and weights; activations and pooling take what comes. It is for GPUs with units for
-        that: from NVIDIA those of compute capability 8.0 or more.
+        "mixed", with PyTorch, trains and scores with floats of 16 bits in products and float32 in
+        losses, norms and weights; activations and pooling take what comes. It is for GPUs with
+        units for that: from NVIDIA those of compute capability 8.0 or more (bfloat16), and 7.0 to
+        7.5 (float16, with a scaled loss).
     memory_limit : int, optional
         Bytes of decoded images to keep in memory; more go to a file on disk.
     threads : int, optional

@@ -6,9 +6,9 @@ import errno
 import os
 import re
 import stat
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from diglot.errors import ModelFileError
+from diglot.errors import DiglotError, InputError, ModelFileError
 
 LARGEST = 8 * 2**30
 """In bytes; the largest published image classifiers stay below a quarter of it."""
@@ -27,6 +27,47 @@ _WIDE = (
 # A pipe that took the file's place after it was looked at would otherwise be waited for.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _FLAGS |= getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def path_of(given: Any, name: str, error: type[DiglotError] = InputError) -> str:
+    r"""Return an argument that is a path as text, or say which argument is none.
+
+    Parameters
+    ----------
+    given : str, bytes or path
+        Whether there is such a file is not looked at.
+    name : str
+        The argument's.
+    error : type
+        The kind of error to raise for a path that no file can have.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    InputError
+        It is no path.
+    DiglotError
+        It has a NUL character, at which a path ends for the system.
+
+    Examples
+    --------
+    >>> path_of(b"a/b", "folder")
+    'a/b'
+    >>> path_of("a\0b", "folder")
+    Traceback (most recent call last):
+    ...
+    diglot.errors.InputError: folder has a NUL character, as no path can have: 'a\x00b'
+    """
+    try:
+        path = os.fsdecode(given)
+    except TypeError:
+        raise InputError(f"{name} must be a path, not {given!r}") from None
+    if "\0" in path:
+        raise error(f"{name} has a NUL character, as no path can have: {path[:200]!r}")
+    return path
 
 
 def opened(path: str | os.PathLike[str]) -> BinaryIO:

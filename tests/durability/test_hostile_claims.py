@@ -359,6 +359,14 @@ def test_a_checkpoint_as_it_was_is_resumed(checkpoint, tmp_path):
     assert resumed(tmp_path, tensors, json.dumps(meta)).fingerprint() == whole.fingerprint()
 
 
+def test_a_checkpoint_of_float16_is_resumed_with_other_floats(checkpoint, tmp_path):
+    tensors, meta = checkpoint
+    (tmp_path / "whole").mkdir()
+    scaled = {**tensors, SCALE: np.array([2.0**14, 3.0])}
+    whole = fitted(tmp_path / "whole")
+    assert resumed(tmp_path, scaled, json.dumps(meta)).fingerprint() == whole.fingerprint()
+
+
 NAMES = ("phase", "epoch", "step", "best_epoch", "waited")
 ODD = ("1e999", "-5", "1" + "0" * 30, "7", "0.5", "null", '"1"', "[]", "NaN", "-1e999")
 
@@ -384,7 +392,7 @@ def instead(name, change):
 
 
 WEIGHT, BEST = "weight/dense1_weight", "best/dense1_weight"
-MOMENTUM = "optimiser/momentum/dense1_weight"
+MOMENTUM, SCALE = "optimiser/momentum/dense1_weight", "optimiser/loss_scale"
 CHANGES = {
     "weight of another shape": instead(WEIGHT, lambda a: a.T.copy()),
     "weight that is flat": instead(WEIGHT, np.ravel),
@@ -405,6 +413,11 @@ CHANGES = {
     "no steps": without("optimiser/steps"),
     "steps without one": instead("optimiser/steps", lambda a: a[:0]),
     "steps below none": instead("optimiser/steps", lambda a: -a - 5),
+    "scale of nothing": lambda tensors: tensors.update({SCALE: np.array([np.nan, 0.0])}),
+    "scale below none": lambda tensors: tensors.update({SCALE: np.array([-2.0, 0.0])}),
+    "scale for steps below none": lambda tensors: tensors.update({SCALE: np.array([2.0, -1.0])}),
+    "scale alone": lambda tensors: tensors.update({SCALE: np.array([2.0])}),
+    "scale of small numbers": lambda tensors: tensors.update({SCALE: np.ones(2, "f4")}),
     "no totals": without("totals"),
     "totals of other numbers": instead("totals", lambda a: np.ones(7)),
     "no history": without("history"),

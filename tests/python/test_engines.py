@@ -14,6 +14,7 @@ import pytest
 import diglot
 from diglot import DBN, RBM, ImageCaptioner, ImageClassifier, ImageRegressor, ImageTagger
 from diglot.errors import InputError
+from diglot.estimators import precision
 
 pytest.importorskip("torch")
 
@@ -108,6 +109,15 @@ def captioner(**settings):
     return ImageCaptioner("lenet", learning_rate=0.002, **settings), (IMAGES, CAPTIONS)
 
 
+class Break(Exception):
+    pass
+
+
+def breaks(record):
+    if record["epoch"] == 3:
+        raise Break
+
+
 def machine(**settings):
     return RBM(12, learning_rate=0.001, **settings), (IMAGES,)
 
@@ -126,19 +136,31 @@ def test_a_checkpoint_of_one_goes_on_in_the_other(tmp_path, make, apart, engine,
 
     whole = fitted(engine=engine)
 
-    class Break(Exception):
-        pass
-
-    def breaks(record):
-        if record["epoch"] == 3:
-            raise Break
-
     settings["checkpoint"] = tmp_path
     with pytest.raises(Break):
         fitted(engine=engine, callbacks=breaks)
     resumed = fitted(engine=other, resume=True)
     assert (resumed.engine_, len(resumed.history_)) == (other, 4)
     assert largest_difference(whole, resumed) < apart
+
+
+def test_float16_learns_what_single_precision_does_and_goes_on_from_a_checkpoint(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setattr(precision, "mixing", lambda device: device.mixing("float16"))
+    settings = {**SMALL, "epochs": 4, "engine": "torch"}
+
+    def fitted(**more):
+        model, data = with_statistics(**settings, **more)
+        return model.fit(*data)
+
+    mixed, plain = fitted(precision="mixed"), fitted()
+    assert 0 < largest_difference(mixed, plain) < 0.01
+    np.testing.assert_allclose(mixed.history_["loss"], plain.history_["loss"], rtol=0.02)
+    with pytest.raises(Break):
+        fitted(precision="mixed", checkpoint=tmp_path, callbacks=breaks)
+    resumed = fitted(precision="mixed", resume=tmp_path)
+    assert resumed.fingerprint() == mixed.fingerprint()
 
 
 @pytest.mark.parametrize("train", ["head", "head_then_all", "all"])

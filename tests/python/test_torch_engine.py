@@ -13,10 +13,10 @@ from diglot.builder import Builder, initial_weights
 from diglot.engine import (
     Device,
     Optimiser,
-    bfloat16_problem,
     check_engine,
     devices,
     may_have_gpu,
+    mixing,
     open_executor,
     pick_device,
 )
@@ -35,6 +35,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning
 
 from diglot.engine.torch_executor import TorchExecutor  # noqa: E402
 from diglot.engine.torch_optimisers import Updater  # noqa: E402
+from diglot.engine.torch_scaling import LossScale  # noqa: E402
 from diglot.engine.torch_settled import settled  # noqa: E402
 
 TORCH = Device("cpu", engine="torch")
@@ -343,7 +344,7 @@ def test_a_thousand_classes_are_told_apart_in_mixed_precision():
     graph = b.graph("hits", hit, place).with_weights(
         {"eye_weight": np.eye(classes, dtype=np.float32)}
     )
-    executor = open_executor(graph, TORCH.mixing())
+    executor = open_executor(graph, TORCH.mixing("bfloat16"))
     inputs = {"x": np.eye(classes, dtype=np.float32), "label": np.arange(classes)}
     hits, places = executor.outputs(inputs)
     np.testing.assert_array_equal(places, np.arange(classes))
@@ -358,7 +359,7 @@ def test_sums_losses_and_norms_are_computed_with_all_bits_in_mixed_precision():
     b = Builder(graph.input, graph)
     log_p = b.add("log_softmax", b.start_output(), name="log_p")
     whole = b.graph("p", b.add("exp", log_p, name="p")).with_weights(graph.weights)
-    executor = open_executor(whole, TORCH.mixing())
+    executor = open_executor(whole, TORCH.mixing("bfloat16"))
     given = batch()
     found = executor.forward({"data": given["data"]})
     # Rounded to bfloat16, probabilities would add up to 1 within 1e-2 only.
@@ -377,32 +378,98 @@ def test_mixed_precision_asks_for_nothing_where_it_is_not_wanted(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("capability", "problem"), [((7, 5), "8.0 or more, and gpu:0 has 7.5"), ((8, 0), "")]
+    ("capability", "floats"), [((6, 1), None), ((7, 0), "float16"), ((8, 0), "bfloat16")]
 )
-def test_mixed_precision_wants_a_gpu_that_has_the_numbers(monkeypatch, capability, problem):
+def test_mixed_precision_takes_the_floats_that_a_gpu_has_units_for(monkeypatch, capability, floats):
     monkeypatch.setattr(door, "gpu_kind", lambda: "cuda")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: capability)
     monkeypatch.setattr(torch.version, "hip", None)
     gpu = Device("gpu", engine="torch")
-    assert problem in bfloat16_problem(gpu) and bool(problem) == bool(bfloat16_problem(gpu))
-    if problem:
-        with pytest.raises(DeviceError, match=r'precision="mixed".*7\.5; use "auto"'):
-            with_precision(gpu, "mixed")
+    if floats:
+        assert with_precision(gpu, "mixed").mixed == floats
     else:
-        assert with_precision(gpu, "mixed").mixed
-    assert with_precision(TORCH, "mixed").mixed
+        with pytest.raises(
+            DeviceError, match=r'"mixed".*7\.0 or more, and gpu:0 has 6\.1; use "auto"'
+        ):
+            with_precision(gpu, "mixed")
+    assert with_precision(TORCH, "mixed").mixed == "bfloat16"
+
+
+def test_gpus_of_two_generations_train_with_the_floats_that_both_have(monkeypatch):
+    have = [("bfloat16", "float16"), ("float16",)]
+    monkeypatch.setattr(door, "short_floats", lambda index: have[index])
+    both = Device("gpu", engine="torch", beside=(Device("gpu", 1, engine="torch"),))
+    found = mixing(both)
+    assert (found.mixed, found.beside[0].mixed) == ("float16", "float16")
+    have[0] = ("bfloat16",)
+    with pytest.raises(DeviceError, match="gpu:0, gpu:1 have no shorter floats in common"):
+        mixing(both)
 
 
 def test_another_gpu_is_tried(monkeypatch):
     monkeypatch.setattr(door, "gpu_kind", lambda: "mps")
     monkeypatch.setattr(door, "torch_device", lambda kind, index: torch.device("cpu"))
-    assert bfloat16_problem(Device("gpu", engine="torch")) == ""
+    assert mixing(Device("gpu", engine="torch")).mixed == "bfloat16"
 
     def refuses(*arguments, **settings):
         raise TypeError("BFloat16 is not supported on MPS")
 
     monkeypatch.setattr(torch, "ones", refuses)
-    assert "not supported on MPS" in bfloat16_problem(Device("gpu", engine="torch"))
+    with pytest.raises(DeviceError, match="not supported on MPS"):
+        mixing(Device("gpu", engine="torch"))
+
+
+# ---- float16, whose loss is scaled; on a CPU it is slow and computes the same
+
+
+HALF = TORCH.mixing("float16")
+
+
+@pytest.mark.parametrize("loss_weight", [1.0, 3000.0])  # the second is too much at the first scale
+def test_losses_are_scaled_as_pytorchs_own_scaler_does(loss_weight):
+    b = Builder(InputSpec(1, 1, 1), images=False)
+    scores = b.add("FullyConnected", b.input("x", (6,)), name="dense", num_hidden=4)
+    log_p = b.add("log_softmax", scores, name="log_p")
+    picked = b.add("pick", log_p, b.input("label", ()), name="picked")
+    graph = b.graph("loss", b.add("_mul_scalar", picked, name="loss", scalar=-loss_weight))
+    rng = np.random.default_rng(3)
+    weight = rng.normal(0, 1, (4, 6)).astype(np.float32)
+    graph = graph.with_weights({"dense_weight": weight, "dense_bias": np.zeros(4, np.float32)})
+    inputs = {"x": rng.normal(0, 1, (8, 6)).astype(np.float32), "label": np.arange(8) % 4}
+
+    executor = open_executor(graph, HALF)
+    executor.prepare_training(graph, Optimiser("sgd", momentum=0.9))
+    net = torch.nn.Linear(6, 4)
+    with torch.no_grad():
+        net.weight.copy_(torch.from_numpy(weight))
+        net.bias.zero_()
+    rule = torch.optim.SGD(net.parameters(), 1e-4, momentum=0.9, nesterov=True)
+    scaler = torch.amp.GradScaler("cpu")
+    x, label = torch.from_numpy(inputs["x"]), torch.from_numpy(inputs["label"])
+    for _ in range(12):
+        executor.train_step(inputs, 1e-4, 1)
+        with torch.autocast("cpu", torch.float16):
+            loss = loss_weight * torch.nn.functional.cross_entropy(net(x).float(), label)
+        rule.zero_grad()
+        scaler.scale(loss).backward()
+        scaler.step(rule)
+        scaler.update()
+        assert executor.optimiser_state()["loss_scale"][0] == scaler.get_scale()
+        np.testing.assert_allclose(
+            executor.weights()["dense_weight"], net.weight.detach(), rtol=1e-5, atol=1e-7
+        )
+    assert (scaler.get_scale() < 2**16) == (loss_weight > 1)
+
+
+def test_a_scale_that_stands_for_long_is_doubled_and_goes_on_from_its_state():
+    scale, one = LossScale(), [torch.ones(1)]
+    for _ in range(1999):
+        assert scale.undo(one)
+    again = LossScale()
+    again.load_state(scale.state())
+    assert again.undo(one) and again.value == 2**17
+    assert again.undo(one) and not again.undo([torch.full((1,), torch.inf), *one])
+    assert again.state().tolist() == [2**16, 0]
 
 
 def test_a_gpu_is_verified_by_a_step_of_training(monkeypatch):

@@ -10,7 +10,8 @@ from diglot import RBM, ImageCaptioner, ImageClassifier
 from diglot.builder import Builder
 from diglot.captioner.decoder import Decoder
 from diglot.captioner.graphs import training_graph
-from diglot.engine import Device, bfloat16_problem, open_executor, pick_device
+from diglot.engine import Device, mixing, open_executor, pick_device
+from diglot.errors import DeviceError
 from diglot.graph import InputSpec
 from engine_checks import largest_difference, on_torch
 from test_captioner_graphs import SMALL as DECODER
@@ -126,8 +127,10 @@ def test_products_have_all_bits_whatever_the_user_allows():
 
 
 def test_mixed_precision_learns_what_single_precision_does():
-    if problem := bfloat16_problem(GPU):
-        pytest.skip(problem)
+    try:
+        mixing(GPU)
+    except DeviceError as why:
+        pytest.skip(str(why))
     settings = {**SMALL, "size": 28, "epochs": 4, "device": "gpu", "engine": "torch"}
     mixed = ImageClassifier("lenet", precision="mixed", **settings).fit(IMAGES, LABELS)
     plain = ImageClassifier("lenet", **settings).fit(IMAGES, LABELS)

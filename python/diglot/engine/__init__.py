@@ -26,7 +26,6 @@ __all__ = [
     "Device",
     "Executor",
     "Optimiser",
-    "bfloat16_problem",
     "check_engine",
     "devices",
     "give_back_memory",
@@ -34,6 +33,7 @@ __all__ = [
     "integer_device",
     "may_have_gpu",
     "measure_ranges",
+    "mixing",
     "open_executor",
     "pick_device",
 ]
@@ -42,6 +42,8 @@ ENGINES = ("auto", "mxnet", "torch")
 Weigh = Callable[[np.ndarray], np.ndarray]
 # Smaller batches are filled up: products of few rows take other paths, which round differently.
 STEADY_ROWS = 16
+# In an optimiser's state, where it trains with float16 alone: any other fit goes on without it.
+LOSS_SCALE = "loss_scale"
 
 
 @dataclass(frozen=True)
@@ -57,24 +59,26 @@ class Device:
         Those that train with it, each on a part of every batch.
     engine : {"mxnet", "torch"}
         What computes on it.
-    mixed : bool
-        Whether products of matrices and convolutions are computed with bfloat16, what is summed up
-        or steep (losses, softmax, norms and their statistics), and what is kept, with float32.
+    mixed : {"", "bfloat16", "float16"}
+        With which shorter floats products of matrices and convolutions are computed, if any; what
+        is summed up or steep (losses, softmax, norms and their statistics), and what is kept, with
+        float32.
     """
 
     kind: str
     index: int = 0
     beside: tuple[Device, ...] = ()
     engine: str = "mxnet"
-    mixed: bool = False
+    mixed: str = ""
 
     def __str__(self) -> str:
         name = "cpu" if self.kind == "cpu" and not self.index else f"{self.kind}:{self.index}"
         return ", ".join([name, *map(str, self.beside)])
 
-    def mixing(self) -> Device:
-        """Return the same, computing with bfloat16 where that does."""
-        return replace(self, mixed=True, beside=tuple(other.mixing() for other in self.beside))
+    def mixing(self, floats: str) -> Device:
+        """Return the same, computing with these floats where they do."""
+        beside = tuple(other.mixing(floats) for other in self.beside)
+        return replace(self, mixed=floats, beside=beside)
 
     @property
     def has_integers(self) -> bool:
@@ -384,13 +388,22 @@ def give_back_memory(device: Device) -> None:
         torch.give_back_memory()
 
 
-def bfloat16_problem(device: Device) -> str:
-    """Return why a device of PyTorch's cannot compute with bfloat16; "" if it can."""
+def mixing(device: Device) -> Device:
+    """Return a device of PyTorch's, computing with the shorter floats that it has units for.
+
+    Raises
+    ------
+    DeviceError
+        If it has none, or several have none in common; the message says why.
+    """
     from diglot.engine import torch
 
     each = (device, *device.beside) if device.kind == "gpu" else ()
-    problems = (torch.bfloat16_problem(one.index) for one in each)
-    return next((problem for problem in problems if problem), "")
+    found = [torch.short_floats(one.index) for one in each] or [("bfloat16",)]
+    for floats in found[0]:
+        if all(floats in others for others in found):
+            return device.mixing(floats)
+    raise DeviceError(f"{device} have no shorter floats in common")
 
 
 def open_executor(

@@ -103,18 +103,37 @@ def gpu_problem(index: int) -> str:
     )
 
 
-def bfloat16_problem(index: int) -> str:
-    """Return why GPU ``index`` cannot compute with bfloat16; "" if it can.
+def short_floats(index: int) -> tuple[str, ...]:
+    """Return the floats of 16 bits that GPU ``index`` has units for, the better first.
 
-    NVIDIA's older GPUs imitate it, slower than they compute with float32.
+    NVIDIA's GPUs have units for float16 from compute capability 7.0 on, for bfloat16 from 8.0 on,
+    and imitate it before, slower than they compute with float32.
+
+    Raises
+    ------
+    DeviceError
+        If it has none; the message says why.
     """
-    torch, kind = load(), gpu_kind()
-    if kind == "cuda" and not torch.version.hip:
+    torch = load()
+    if gpu_kind() == "cuda" and not torch.version.hip:
         capability = torch.cuda.get_device_capability(index)
         if capability >= (8, 0):
-            return ""
+            return "bfloat16", "float16"
+        if capability >= (7, 0):
+            return ("float16",)
         told = "{}.{}".format(*capability)
-        return f"bfloat16 needs a GPU of compute capability 8.0 or more, and gpu:{index} has {told}"
+        raise DeviceError(
+            "mixed precision needs a GPU of compute capability 7.0 or more, "
+            f"and gpu:{index} has {told}"
+        )
+    if problem := _bfloat16_problem(index):
+        raise DeviceError(problem)
+    return ("bfloat16",)
+
+
+def _bfloat16_problem(index: int) -> str:
+    """Return why another GPU cannot compute with bfloat16, by trying; "" if it can."""
+    torch = load()
     try:
         one = torch.ones((1, 1), dtype=torch.bfloat16, device=torch_device("gpu", index))
         with torch.autocast(one.device.type, torch.bfloat16):

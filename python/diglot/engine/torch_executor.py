@@ -7,12 +7,13 @@ from contextlib import contextmanager, nullcontext
 
 import numpy as np
 
-from diglot.engine import STEADY_ROWS, Device, Optimiser, Weigh
+from diglot.engine import LOSS_SCALE, STEADY_ROWS, Device, Optimiser, Weigh
 from diglot.engine.shortcuts import pooled_first
 from diglot.engine.torch import errors_translated, load, torch_device
 from diglot.engine.torch_mode import Mode, Tensor
 from diglot.engine.torch_optimisers import Updater
 from diglot.engine.torch_program import Program
+from diglot.engine.torch_scaling import LossScale
 from diglot.engine.torch_settled import settled
 from diglot.errors import InputError
 from diglot.graph import Graph
@@ -41,7 +42,7 @@ class TorchExecutor:
             raise InputError(f"network {graph.name!r} has no weights yet: train or load it first")
         self.device, self._graph = device, graph
         self._at, self._dtype = torch_device(device.kind, device.index), getattr(torch, dtype)
-        self._mode = Mode(False, torch.Generator(device=self._at), mixed=device.mixed)
+        self._mode = Mode(False, torch.Generator(device=self._at), mixed=bool(device.mixed))
         self._decides = any(node.subgraphs for node in graph.nodes)
         self._score = Program(graph, self._mode)
         self._arrays: dict[str, Tensor] = {}
@@ -52,6 +53,7 @@ class TorchExecutor:
         self.load_weights(graph.weights)
         self._train: Program | None = None
         self._updater: Updater | None = None
+        self._scale: LossScale | None = None
         self._kept: dict[str, Tensor] = {}
         self._totals: list[Tensor] = []
 
@@ -114,33 +116,41 @@ class TorchExecutor:
         decays = {name: parameters[name].decays for name in learned}
         rates = {name: factors.get(name, 1.0) for name in learned}
         self._updater = Updater(optimiser, learned, decays, rates)
+        self._scale = LossScale() if self.device.mixed == "float16" else None
         self.set_totals(np.zeros(len(graph.heads)))
 
     def train_step(self, inputs: Mapping[str, np.ndarray], rate: float, seed: int) -> None:
         """Go one step down the gradient of the mean of the first output."""
         batch = len(inputs[self._train_inputs[0]])
         with errors_translated(batch, training=True):
-            self._updater.step(self._differentiated(inputs, seed, batch), rate)
+            gradients = self._differentiated(inputs, seed, batch, self._scaling())
+            self._step(gradients, rate)
+
+    def _scaling(self) -> float:
+        return 1.0 if self._scale is None else self._scale.value
+
+    def _step(self, gradients: Mapping[str, Tensor], rate: float) -> None:
+        """Update the weights, but by gradients that float16 could not hold."""
+        if self._scale is None or not gradients or self._scale.undo(list(gradients.values())):
+            self._updater.step(gradients, rate)
 
     def _differentiated(
-        self, inputs: Mapping[str, np.ndarray], seed: int, batch: int
+        self, inputs: Mapping[str, np.ndarray], seed: int, batch: int, scale: float
     ) -> dict[str, Tensor]:
         """Return the gradients of the first output's mean, and add the outputs to the totals.
 
-        ``batch`` is of how many rows, which may be more than these.
+        ``batch`` is of how many rows, which may be more than these; ``scale`` is what the mean is
+        multiplied by.
         """
         learned = self._updater.weights
         self._mode.generator.manual_seed(seed)
         with self._in_training(), settled():
             with self._numbers():
                 outputs = self._training_outputs(inputs)
-            found = (
-                torch.autograd.grad(
-                    self._summed(outputs[0]) / batch, list(learned.values()), allow_unused=True
-                )
-                if learned and outputs[0].requires_grad
-                else (None,) * len(learned)
-            )
+            found = (None,) * len(learned)
+            if learned and outputs[0].requires_grad:
+                mean = self._summed(outputs[0]) / batch * scale
+                found = torch.autograd.grad(mean, list(learned.values()), allow_unused=True)
         for total, output in zip(self._totals, outputs, strict=True):
             total += self._summed(output.detach())
         return {
@@ -149,14 +159,15 @@ class TorchExecutor:
         }
 
     def _summed(self, output: Tensor) -> Tensor:
-        """Return the sum of an output, which may be of bfloat16: its sum would be, too."""
+        """Return the sum of an output, which may be of 16 bits: its sum would be, too."""
         return output.sum(dtype=self._dtype)
 
     @contextmanager
     def _numbers(self) -> Iterator[None]:
         """Compute with the numbers that the device is to."""
         mixed = self.device.mixed  # else nothing is asked: not every device knows the word
-        with settled(), torch.autocast(self._at.type, torch.bfloat16) if mixed else nullcontext():
+        floats = getattr(torch, mixed or "float32")
+        with settled(), torch.autocast(self._at.type, floats) if mixed else nullcontext():
             yield
 
     @contextmanager
@@ -193,11 +204,14 @@ class TorchExecutor:
     def optimiser_state(self) -> dict[str, np.ndarray]:
         """Return the optimiser's arrays and its step counter."""
         with errors_translated(1):
-            return self._updater.state()
+            state = self._updater.state()
+            return state if self._scale is None else {**state, LOSS_SCALE: self._scale.state()}
 
     def load_optimiser_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Set what :meth:`optimiser_state` returned."""
         self._updater.load_state(state)
+        if self._scale is not None and LOSS_SCALE in state:
+            self._scale.load_state(state[LOSS_SCALE])
 
     # ---- answers
 

@@ -25,7 +25,7 @@ class Mode:
     generator : torch.Generator
         That draws what is dropped: seeded at each step, and nobody else's.
     mixed : bool
-        Whether some layers answer with bfloat16.
+        Whether some layers answer with floats of 16 bits.
     """
 
     training: bool

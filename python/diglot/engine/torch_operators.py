@@ -21,6 +21,7 @@ OPERATORS: dict[str, Maker] = {
 }
 
 
+_SHORT = (torch.bfloat16, torch.float16)
 # What is computed with all bits of a float, also where what comes in has fewer: sums of many
 # numbers, what is steep, and losses. Others take what comes.
 _WHOLE = {
@@ -54,6 +55,6 @@ def made(node: Node, mode: Mode) -> Function:
 
 def _with_whole_floats(function: Function) -> Function:
     def compute(*inputs: Tensor) -> Any:
-        return function(*(x.float() if x.dtype == torch.bfloat16 else x for x in inputs))
+        return function(*(x.float() if x.dtype in _SHORT else x for x in inputs))
 
     return compute

@@ -40,14 +40,16 @@ class ParallelTorchExecutor(TorchExecutor):
         runners = [self, *self._others][:batch]  # at least one row for each
         with errors_translated(batch, training=True):
             found = [
-                runner._differentiated(part(inputs, number, len(runners)), seed + number, batch)
+                runner._differentiated(
+                    part(inputs, number, len(runners)), seed + number, batch, self._scaling()
+                )
                 for number, runner in enumerate(runners)
             ]
             summed = {
                 name: sum((each[name].to(self._at) for each in found[1:]), first)
                 for name, first in found[0].items()
             }
-            self._updater.step(summed, rate)
+            self._step(summed, rate)
             with torch.no_grad():
                 for other in self._others:
                     for name, weight in self._updater.weights.items():

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from diglot import storage
 from diglot.augment import augment
-from diglot.engine import Device, bfloat16_problem, give_back_memory, pick_device
+from diglot.engine import Device, give_back_memory, mixing, pick_device
 from diglot.errors import DeviceError, InputError, ModelFileError
 from diglot.estimators.filed import Filed
 from diglot.estimators.phases import Fitted
-from diglot.estimators.settings import UNSAVED, jsonable_settings
+from diglot.estimators.settings import UNSAVED, checkpoint_place, jsonable_settings
 from diglot.graph import Graph
 from diglot.images import ImageSet, PreparedImages
 from diglot.seeds import check_seed
@@ -122,7 +122,7 @@ class NetworkEstimator(Filed, BaseEstimator):
     def _seed(self) -> int:
         """Return the seed; a fit that is resumed without one takes its checkpoint's."""
         if self.seed is None and self.resume:
-            place = self.checkpoint if self.resume is True else self.resume
+            place = checkpoint_place(self, "checkpoint" if self.resume is True else "resume")
             found = find_checkpoint(place) if place is not None else None
             if found is not None:
                 run = storage.read_metadata(found).get("run")
@@ -136,16 +136,15 @@ class NetworkEstimator(Filed, BaseEstimator):
 
     def _checkpoints(self) -> tuple[Checkpoints | None, str | None]:
         """Return where to save, and where to look for a checkpoint to go on from."""
-        folder = self.checkpoint
-        resume = folder if self.resume is True else self.resume or None
-        if self.resume is True and folder is None:
+        folder, asked = (checkpoint_place(self, name) for name in ("checkpoint", "resume"))
+        resume = folder if asked is True else asked or None
+        if asked is True and folder is None:
             raise InputError("resume=True needs checkpoint=, the folder to look in")
         if resume is not None and folder is None and Path(resume).suffix == "":
             folder = resume
         if folder is None:
-            return None, None if resume is None else os.fspath(resume)
-        points = Checkpoints(Path(folder), self.checkpoint_every)
-        return points, None if resume is None else os.fspath(resume)
+            return None, resume
+        return Checkpoints(Path(folder), self.checkpoint_every), resume
 
     def _run(self, graph: Graph, digest: str, seed: int, **more: Any) -> dict[str, Any]:
         """Return what identifies the fit: a checkpoint of another one is refused."""
@@ -225,8 +224,10 @@ class NetworkEstimator(Filed, BaseEstimator):
         """Return what answers."""
         device = self._picked_device()
         # A file may say so and be opened where nothing can: it answers in float32.
-        mixes = self._is_mixed() and device.engine == "torch" and not bfloat16_problem(device)
-        return device.mixing() if mixes else device
+        with suppress(DeviceError):
+            if self._is_mixed() and device.engine == "torch":
+                return mixing(device)
+        return device
 
     def _is_mixed(self) -> bool:
         return getattr(self, "precision", None) == "mixed"

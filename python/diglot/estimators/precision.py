@@ -15,10 +15,10 @@ from diglot.batching import Sparing
 from diglot.engine import (
     Device,
     Scorer,
-    bfloat16_problem,
     int8_scorer,
     integer_device,
     measure_ranges,
+    mixing,
     open_executor,
 )
 from diglot.errors import DeviceError, InputError, ModelFileError
@@ -117,9 +117,10 @@ def with_precision(device: Device, precision: str) -> Device:
         return device
     if device.engine != "torch":
         raise InputError('precision="mixed" is PyTorch\'s: use engine="torch" with it')
-    if problem := bfloat16_problem(device):
-        raise DeviceError(f'precision="mixed" was asked for, but {problem}; use "auto"')
-    return device.mixing()
+    try:
+        return mixing(device)
+    except DeviceError as why:
+        raise DeviceError(f'precision="mixed" was asked for, but {why}; use "auto"') from None
 
 
 # ---- calibration

@@ -12,6 +12,7 @@ import numpy as np
 from diglot.augment import augment
 from diglot.engine import Optimiser, check_device, check_engine
 from diglot.errors import InputError
+from diglot.files import path_of
 from diglot.progress import reporter
 from diglot.seeds import check_seed
 from diglot.training import learning_rate
@@ -50,6 +51,13 @@ def flag(name: str, value: Any) -> None:
         raise InputError(f"{name} must be True or False, not {value!r}")
 
 
+def checkpoint_place(model: Any, setting: str) -> str | bool | None:
+    """Return the setting ``checkpoint``, a path, or ``resume``, which may be True or False."""
+    given = getattr(model, setting)
+    plain = given is None or (setting == "resume" and isinstance(given, bool))
+    return given if plain else path_of(given, setting)
+
+
 def check_training(model: Any) -> None:
     """Refuse settings of training, which every estimator has, each by name."""
     whole("batch_size", model.batch_size, 1)
@@ -70,6 +78,8 @@ def check_training(model: Any) -> None:
         number(name, getattr(model, name, 0.0), lambda v: 0 <= v < 1, "a number from 0 to below 1")
     if model.checkpoint_every is not None and model.checkpoint is None and not model.resume:
         raise InputError("checkpoint_every needs checkpoint=, the folder to save in")
+    for name in ("checkpoint", "resume"):
+        checkpoint_place(model, name)
     check_engine(model.engine)
     learning_rate(model.schedule, 1.0, 0, 1)
     optimiser(model)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from diglot import storage
+from diglot.engine import LOSS_SCALE
 from diglot.errors import InputError, ModelFileError
 
 _FILE = "checkpoint.safetensors"
@@ -268,10 +269,10 @@ def check_arrays(
                 )
             if what != "weight" and not np.isfinite(array).all():
                 raise _damaged(path, f"its {what} {name!r} holds NaN or infinity")
-    for name in optimiser.keys() ^ found.optimiser.keys():
+    for name in (optimiser.keys() ^ found.optimiser.keys()) - {LOSS_SCALE}:
         raise _damaged(path, f"the optimiser's array {name!r} is not in both it and the fit")
     for name, array in found.optimiser.items():
-        own = optimiser[name]
+        own = optimiser.get(name, np.ones(2))
         if array.dtype != own.dtype or array.shape != own.shape:
             raise _damaged(
                 path,
@@ -279,6 +280,9 @@ def check_arrays(
             )
     if int(found.optimiser["steps"][0]) < 0:
         raise _damaged(path, "the optimiser has made fewer than no steps")
+    scale, steps = found.optimiser.get(LOSS_SCALE, np.ones(2))
+    if not (0 < scale < np.inf and 0 <= steps < 2**53):
+        raise _damaged(path, f"its loss is scaled by {scale} for {steps} steps")
 
 
 def _damaged(path: Path, fault: str) -> ModelFileError:
