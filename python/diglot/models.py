@@ -20,6 +20,7 @@ from diglot.classifier import ImageClassifier
 from diglot.engine import check_engine
 from diglot.errors import ModelFileError
 from diglot.estimators.base import NetworkEstimator, Runtime
+from diglot.files import path_of
 from diglot.predictor import model_file as predictor_file
 from diglot.regressor import ImageRegressor
 from diglot.tagger import ImageTagger
@@ -67,7 +68,8 @@ def load(path: str | os.PathLike[str], engine: str = "auto") -> Any:
     True
     """
     check_engine(engine)
-    return _revived(*storage.read_file(path), os.fspath(path), engine)
+    place = path_of(path, "path", ModelFileError)
+    return _revived(*storage.read_file(place), place, engine)
 
 
 def loads(data: bytes, engine: str = "auto") -> Any:

@@ -19,6 +19,7 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from diglot.errors import ImageError, InputError, MissingPackageError
+from diglot.files import path_of
 from diglot.graph import InputSpec
 from diglot.images import (
     PreparedImages,
@@ -447,9 +448,7 @@ def _sink(output: str | os.PathLike[str] | None) -> Iterator[_Sink]:
     if output is None:
         yield _Memory()
         return
-    if not isinstance(output, (str, os.PathLike)):
-        raise InputError(f"output must be the path of a file, not {output!r}")
-    target = Path(os.fsdecode(output)).expanduser()
+    target = Path(path_of(output, "output")).expanduser()
     kinds = {".csv": _Csv, ".parquet": _Parquet}
     kind = kinds.get(target.suffix.lower())
     if kind is None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from diglot import storage
 from diglot.errors import InputError, ModelFileError
+from diglot.files import path_of
 from diglot.graph import Graph, InputSpec
 from diglot.networks import card, network, refit
 from diglot.networks.vit import has_positions
@@ -142,7 +143,7 @@ def _load(
     if isinstance(weights, Mapping):
         arrays = {str(n): np.asarray(a) for n, a in weights.items()}
         return _of_catalogue(wanted, arrays, "arrays")
-    text = os.fspath(weights)
+    text = path_of(weights, "weights", ModelFileError)
     if _is_hub_name(text):
         files = download(text, revision=revision, verbose=verbose)
         told = files.card()
@@ -172,7 +173,7 @@ def _of_file(wanted: _Wanted, path: Path, changes: Mapping[str, Any]) -> Graph:
             '"owner/name"'
         )
     refuse_pickle(path)
-    structure = Path(os.fspath(name)) if _names_a_file(name) else None
+    structure = Path(path_of(name, "name")) if _names_a_file(name) else None
     origin = {"source": path.name, "sha256": storage.file_sha256(path)}
     ending = path.suffix.lower()
     if ending == ".onnx":
@@ -198,7 +199,8 @@ def _of_file(wanted: _Wanted, path: Path, changes: Mapping[str, Any]) -> Graph:
 
 
 def _names_a_file(name: Any) -> bool:
-    return name is not None and os.fspath(name).endswith(_STRUCTURES)
+    is_text = isinstance(name, (str, bytes, os.PathLike))
+    return is_text and os.fsdecode(name).endswith(_STRUCTURES)
 
 
 def _beside(path: Path, ending: str) -> Path:

@@ -479,7 +479,7 @@ def test_a_list_that_would_fill_the_memory_is_refused(folder, tmp_path):
 
 def test_arguments_that_cannot_be_used(folder, tmp_path):
     for cache, message in (
-        (3, "path of a file"),
+        (3, "cache must be a path"),
         (tmp_path / "p.zip", r"end in \.rec"),
         (tmp_path / ".rec", r"end in \.rec"),
         (tmp_path / "gone" / "p.rec", "no folder for it"),

@@ -23,6 +23,7 @@ from diglot.estimators.base import Runtime, place_told
 from diglot.estimators.filed import Filed
 from diglot.estimators.model_file import damage_told
 from diglot.estimators.settings import UNSAVED, is_several, jsonable_settings, keep_settings, whole
+from diglot.files import path_of
 from diglot.graph import Graph
 from diglot.networks.layers import act, dense
 from diglot.seeds import engine_seed
@@ -182,8 +183,8 @@ class DBN(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Filed, BaseEstimato
         return RBM(
             widths[number],
             visible="binary" if number else self.visible,
-            checkpoint=_inside(self.checkpoint, number),
-            resume=_inside(self.resume, number),
+            checkpoint=_inside(self.checkpoint, "checkpoint", number),
+            resume=_inside(self.resume, "resume", number),
             seed=seed,
             **shared,
         )
@@ -303,11 +304,11 @@ class DBN(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Filed, BaseEstimato
         return tags
 
 
-def _inside(folder: Any, number: int) -> Any:
+def _inside(folder: Any, setting: str, number: int) -> Any:
     """Return a layer's folder within the one that was given, if one was."""
     if folder is None or isinstance(folder, bool):
         return folder
-    return Path(folder) / f"layer{number + 1}"
+    return Path(path_of(folder, setting)) / f"layer{number + 1}"
 
 
 def restore(

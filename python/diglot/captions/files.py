@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from diglot.captions.formats import Captioned, parse
 from diglot.errors import InputError
-from diglot.files import read_bytes
+from diglot.files import path_of, read_bytes
 from diglot.images.memory import available_memory
 
 if TYPE_CHECKING:
@@ -88,11 +88,7 @@ def read_captions(
 
 
 def _path(given: Any, name: str) -> str:
-    try:
-        path = os.fspath(given)
-    except TypeError:
-        raise InputError(f"{name} must be a path, not {given!r}.") from None
-    return os.path.expanduser(os.fsdecode(path))
+    return os.path.expanduser(path_of(given, name))
 
 
 def _folder(images: Any) -> str | None:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from diglot.errors import InputError
+from diglot.files import path_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -210,8 +211,9 @@ class FrameworkComparison:
         InputError
             If a file is missing or not such a table.
         """
+        places = _places(path)
         try:
-            tables = [_read(place) for place in _places(path)]
+            tables = [_read(place) for place in places]
             table, epochs, losses = tables
             given = table.iloc[0]
             machine = {
@@ -300,7 +302,7 @@ def _as_text(row: Mapping[str, Any]) -> dict[str, str]:
 
 def _places(path: str | os.PathLike[str]) -> list[Path]:
     """Return where the three tables are."""
-    main = Path(os.path.expanduser(path))
+    main = Path(os.path.expanduser(path_of(path, "path")))
     return [main, *(main.with_name(f"{main.stem}-{part}{main.suffix}") for part in _PARTS)]
 
 

@@ -23,6 +23,7 @@ from diglot.engine.mxnet import physical_cores
 from diglot.errors import DiglotError, InputError, InterruptedFitWarning
 from diglot.estimators.settings import flag, whole
 from diglot.evaluation import wilson
+from diglot.files import path_of
 from diglot.progress import Reporter, reporter
 from diglot.seeds import check_seed
 
@@ -185,7 +186,7 @@ def checked_pythons(
         if name not in known:
             names = ", ".join(known)
             raise InputError(f"python names {name!r}, which is no framework; there are {names}")
-    return dict(python or {})
+    return {name: path_of(place, f"python[{name!r}]") for name, place in (python or {}).items()}
 
 
 def _environments(

@@ -14,6 +14,7 @@ from diglot import storage
 from diglot.datasets import shapes
 from diglot.datasets.shapes import COLOURS
 from diglot.errors import InputError
+from diglot.files import path_of
 from diglot.images import example_images, read_idx_array
 from diglot.seeds import stream
 
@@ -273,7 +274,7 @@ def _drawn(seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def _mnist(folder: str | os.PathLike[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    place = Path(os.path.expanduser(folder))
+    place = Path(os.path.expanduser(path_of(folder, "data")))
     sets = {}
     for part, names in _IDX.items():
         images, labels = (read_idx_array(_found(place, name)) for name in names)

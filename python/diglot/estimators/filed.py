@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from diglot import storage
+from diglot.errors import ModelFileError
+from diglot.files import path_of
 
 
 class Filed:
@@ -39,7 +41,8 @@ class Filed:
         -------
         Path
         """
-        return storage.write_file(path, self._tensors(), self._metadata())
+        place = path_of(path, "path", ModelFileError)
+        return storage.write_file(place, self._tensors(), self._metadata())
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of what was learned, in hexadecimal."""

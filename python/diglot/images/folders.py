@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from diglot.errors import InputError
+from diglot.files import path_of
 from diglot.graph import InputSpec
 from diglot.images.packed import ENDING, open_packed
 from diglot.images.packing import Source, check_stored, check_target, pack
@@ -69,9 +70,7 @@ def find_images(
     ...     [label for path, label in find_images(folder)]
     ['cat', 'dog']
     """
-    root = os.path.expanduser(os.fspath(folder))
-    if isinstance(root, bytes):
-        root = os.fsdecode(root)
+    root = os.path.expanduser(path_of(folder, "folder"))
     wanted = _endings(extensions)
     if not os.path.exists(root):
         raise InputError(
@@ -137,7 +136,7 @@ def walk_images(folder: str | os.PathLike[str]) -> list[str]:
     ...     [os.path.relpath(path, folder).replace(os.sep, "/") for path in walk_images(folder)]
     ['b.png', 'more/a.png']
     """
-    root = os.path.expanduser(os.fsdecode(folder))
+    root = os.path.expanduser(path_of(folder, "folder"))
     found = _walk(root, EXTENSIONS, True, ())
     if not found:
         raise InputError(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from diglot.errors import ImageError, InputError
-from diglot.files import opened
+from diglot.files import opened, path_of
 from diglot.images.memory import available_memory
 
 if TYPE_CHECKING:
@@ -173,11 +173,13 @@ def read_idx(
     """
     import pandas as pd
 
+    images = path_of(images, "images", ImageError)
+    labels = None if labels is None else path_of(labels, "labels", ImageError)
     pixels = read_idx_array(images)
     if pixels.ndim not in (3, 4):
         fix = " Were the two files exchanged?" if labels is not None and pixels.ndim == 1 else ""
         raise InputError(
-            f"'{os.fspath(images)}' holds an array of {pixels.ndim} dimension"
+            f"'{images}' holds an array of {pixels.ndim} dimension"
             f"{'s' * (pixels.ndim > 1)}; images need 3 (n, height, width) or 4.{fix}"
         )
     column = np.empty(len(pixels), object)
@@ -188,11 +190,11 @@ def read_idx(
         codes = read_idx_array(labels)
         if codes.ndim != 1:
             raise InputError(
-                f"'{os.fspath(labels)}' holds an array of {codes.ndim} dimensions; labels need 1."
+                f"'{labels}' holds an array of {codes.ndim} dimensions; labels need 1."
             )
         if len(codes) != len(pixels):
             raise InputError(
-                f"'{os.fspath(images)}' holds {len(pixels)} images but '{os.fspath(labels)}' "
+                f"'{images}' holds {len(pixels)} images but '{labels}' "
                 f"{len(codes)} labels; take two files of the same set."
             )
         if codes.dtype.kind in "iu":

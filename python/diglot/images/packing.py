@@ -17,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from diglot.errors import ImageError, InputError
-from diglot.files import opened
+from diglot.files import opened, path_of
 from diglot.graph import Graph, InputSpec
 from diglot.images.decode import read_header
 from diglot.images.memory import usable_cores
@@ -105,9 +105,7 @@ def check_target(cache: Any) -> str:
     InputError
         If it cannot be one.
     """
-    if not isinstance(cache, (str, os.PathLike)):
-        raise InputError(f"cache must be the path of a file, not {cache!r}")
-    target = os.path.expanduser(os.fsdecode(cache))
+    target = os.path.expanduser(path_of(cache, "cache"))
     if not target.lower().endswith(ENDING) or os.path.basename(target).lower() == ENDING:
         raise InputError(f"cache must end in {ENDING}, such as 'photos.rec', not '{target}'")
     if os.path.isdir(target) or not os.path.isdir(os.path.dirname(target) or "."):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from diglot.errors import InputError, ModelFileError
-from diglot.files import read_text
+from diglot.files import path_of, read_text
 from diglot.graph import Graph, InputSpec, Node, read_symbol
 from diglot.operators import OPERATORS, Shape
 
@@ -132,7 +132,7 @@ def with_slopes(graph: Graph, values: Mapping[str, np.ndarray]) -> dict[str, np.
 def _symbol_of(given: Any) -> tuple[str, str, Mapping[str, np.ndarray]]:
     """Return the symbol's JSON, a name for it, and the values of its parameters."""
     if isinstance(given, (str, os.PathLike)):
-        path = Path(given)
+        path = Path(path_of(given, "network"))
         return _read_file(path), path.name.removesuffix(".json").removesuffix("-symbol"), {}
     if callable(getattr(given, "tojson", None)):
         return given.tojson(), _name_of(given), {}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from diglot.errors import InputError, MissingPackageError
+from diglot.files import path_of
 from diglot.models import loads
 from diglot.r.convert import to_python, to_r
 from diglot.r.session import call, evaluate, sexp_of, start, start_package
@@ -217,15 +218,16 @@ def plot(
     ...     file.read_bytes()[1:4].decode()
     'PNG'
     """
+    place = None if path is None else path_of(path, "path")
     start_package()
     if not start().baseenv["requireNamespace"]("ggplot2", quietly=True)[0]:
         raise MissingPackageError(
             'plot() needs R\'s package ggplot2: install.packages("ggplot2") in R'
         )
     drawn = call("ggplot2::autoplot", fit(value) if _is_model(value) else value, *args, **named)
-    if path is not None:
+    if place is not None:
         size: Mapping[str, Any] = {"width": width, "height": height, "dpi": dpi}
-        sexp_of("ggplot2::ggsave", os.fspath(path), drawn, bg="white", **size)
+        sexp_of("ggplot2::ggsave", place, drawn, bg="white", **size)
     return drawn
 
 

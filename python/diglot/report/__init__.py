@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from diglot.errors import InputError
+from diglot.files import path_of
 from diglot.report.facts import report_data
 
 __all__ = ["report", "report_data"]
@@ -72,12 +73,13 @@ def report(
     """
     from diglot import r
 
-    target = Path(path).absolute()
+    path = Path(path_of(path, "path"))
+    target = path.absolute()
     if not target.parent.is_dir():
         raise InputError(f"the report cannot be written: there is no folder {target.parent}.")
     r.call("diglot:::check_report_tools")  # before anything is computed
     r.call("diglot:::write_report", report_data(model, X, y, title=title), str(target))
-    return Path(path)
+    return path
 
 
 class _Report(types.ModuleType):

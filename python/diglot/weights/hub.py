@@ -29,7 +29,7 @@ from diglot.errors import (
     MissingPackageError,
     ModelFileError,
 )
-from diglot.files import opened, read_text
+from diglot.files import opened, path_of, read_text
 from diglot.progress import Reporter, reporter
 from diglot.storage import parse_json
 from diglot.weights.hub_card import HubCard, describe, licence_of_readme
@@ -145,7 +145,7 @@ def download(
         raise InputError(f"revision must be a branch, a tag or a commit, not {revision!r}")
     if filename is not None:
         _refuse_filename(filename)
-    hub = _Hub(_library(), name, revision or "main", cache and os.fspath(cache))
+    hub = _Hub(_library(), name, revision or "main", cache and path_of(cache, "cache"))
     listener = reporter(verbose)
     with _quiet():
         try:
