@@ -192,7 +192,9 @@ def _fits(value: str, kind: str) -> bool:
     if plain == "float":
         size = abs(float(value))
         written = any(digit in value for digit in "0123456789")  # not as inf or nan
-        return not written or size == 0 or _SMALLEST_FLOAT <= size <= _LARGEST_FLOAT
+        if not written:
+            return not kind.endswith("?")  # which MXNet reads in another way
+        return size == 0 or _SMALLEST_FLOAT <= size <= _LARGEST_FLOAT
     if plain in ("int", "uint", "shape"):
         return all(abs(int(n)) < 2**31 for n in re.findall(_NUMBER, value))
     return True

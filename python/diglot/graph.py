@@ -18,7 +18,7 @@ import numpy as np
 
 from diglot.attributes import check_attributes
 from diglot.errors import InputError, ModelFileError
-from diglot.operators import OPERATORS, Attrs, Shape, Slot, parse
+from diglot.operators import LARGEST, OPERATORS, Attrs, Shape, Slot, parse
 from diglot.storage import parse_json
 from diglot.subgraphs import CONTROL, most_steps, variables_in_order
 
@@ -218,6 +218,8 @@ def apply_operator(
     rule = OPERATORS[op]
     try:
         check_attributes(op, attrs)  # which bounds their lengths, before they are worked with
+        if rule.takes not in (None, len(data)):
+            raise ModelFileError(f"it takes {rule.takes} inputs, not {len(data)}")
         outputs = rule.shapes(Attrs(attrs), data)
         slots = rule.slots(Attrs(attrs), data)
     except ModelFileError as error:
@@ -227,6 +229,8 @@ def apply_operator(
     for shape in outputs:
         if len(shape) > _MOST_AXES:
             raise ModelFileError(f"layer {name!r} ({op}) has an output of {len(shape)} axes")
+        if max(shape, default=1) > LARGEST:
+            raise ModelFileError(f"layer {name!r} ({op}) has an output with a side of {max(shape)}")
         if min(shape, default=1) <= 0:
             raise InputTooSmallError(
                 f"layer {name!r} ({op}) would have the output size {tuple(shape[1:])}: the input "

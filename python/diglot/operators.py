@@ -18,7 +18,9 @@ from diglot.own_operators import OP_TYPE, own_operator
 
 Shape = tuple[int, ...]
 
-_LARGEST = 2**31 - 1  # MXNet keeps sizes in 32 bits
+LARGEST = 2**31 - 1
+"""Of an axis: MXNet keeps sizes in 32 bits."""
+
 _MOST_CODES = 96  # of a reshape: three for each of as many axes as an array may have
 _MOST_PIECES = 64  # of what a split makes: a graph's connections name no more outputs of a node
 
@@ -44,13 +46,15 @@ class Operator:
     ``shapes(attrs, inputs)`` gives the outputs' shapes from the data inputs' shapes,
     ``slots(attrs, inputs)`` the parameters it takes after them, ``macs`` the multiply-adds of
     one entry of its output's first axis.
-    ``data_inputs`` is how many inputs are data (None: all).
+    ``data_inputs`` is how many inputs are data (None: all), ``takes`` how many of these there must
+    be (None: as many as its attribute ``num_args`` says, or as its own rule).
     """
 
     shapes: Callable[[Attrs, Sequence[Shape]], list[Shape]]
     slots: Callable[[Attrs, Sequence[Shape]], list[Slot]]
     macs: Callable[[Attrs, Sequence[Shape], Shape], int]
     data_inputs: int | None = None
+    takes: int | None = None
 
 
 _WORDS = {"True": True, "true": True, "False": False, "false": False, "None": None}
@@ -81,7 +85,7 @@ def parse(text: Any) -> Any:
 
 
 def _is_whole(value: Any) -> bool:
-    return type(value) is int and abs(value) <= _LARGEST
+    return type(value) is int and abs(value) <= LARGEST
 
 
 class Attrs(Mapping[str, Any]):
@@ -136,7 +140,10 @@ class Attrs(Mapping[str, Any]):
         value = self.get(key)
         if value is None or value == ():
             return None
-        return [_axis(a, rank) for a in (value if isinstance(value, tuple) else (value,))]
+        axes = [_axis(a, rank) for a in (value if isinstance(value, tuple) else (value,))]
+        if len(set(axes)) != len(axes):
+            raise ModelFileError(f"its {key} {value} has an axis twice")
+        return axes
 
     def axis(self, key: str, default: int, rank: int) -> int:
         """Return one axis, counted from the front."""
@@ -234,7 +241,8 @@ def _spatial(attrs: Attrs, inputs: Sequence[Shape]) -> Shape:
 
 
 def _kernel(attrs: Attrs, inputs: Sequence[Shape]) -> Shape:
-    attrs["kernel"]
+    if attrs["kernel"] == ():
+        raise ModelFileError("its kernel is ()")
     return attrs.numbers("kernel", len(inputs[0]) - 2, 1, least=1)
 
 
@@ -297,6 +305,10 @@ def _pool_shapes(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
     sides = _spatial(attrs, inputs)
     n = len(sides)
     if attrs.flag("global_pool"):
+        for key, least in (("kernel", 1), ("stride", 1), ("pad", 0)):
+            given = attrs.get(key, ())  # of any length, as they count for nothing
+            if min(given if isinstance(given, tuple) else (given,), default=1) < least:
+                raise ModelFileError(f"its {key} is {given}")
         return [(*inputs[0][:2], *(1,) * n)]
     kernel = _kernel(attrs, inputs)
     stride, pad = attrs.numbers("stride", n, 1, least=1), attrs.numbers("pad", n, 0)
@@ -317,6 +329,8 @@ def _adaptive_pool_shapes(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
 def _resize_shapes(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
     attrs.choice("mode", "size", "size")
     scales = [attrs.get(f"scale_{side}") for side in ("height", "width")]
+    if scales.count(None) == 1:
+        raise ModelFileError("it scales one side alone; diglot knows it for both")
     sides = [attrs.whole(side, 1) for side in ("height", "width")]
     out = [
         side if scale is None else int(scale * old)
@@ -327,8 +341,7 @@ def _resize_shapes(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
 
 def _upsampling_shapes(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
     attrs.choice("sample_type", "", "nearest")
-    if len(inputs) != 1:
-        raise ModelFileError("it has several inputs; diglot knows one")
+    _check_count(attrs, inputs)
     scale = attrs.whole("scale")
     return [(*inputs[0][:2], *(scale * side for side in _spatial(attrs, inputs)))]
 
@@ -340,6 +353,25 @@ def _same(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
     return [inputs[0]]
 
 
+def _dropout(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
+    share = attrs.get("p", 0.5)
+    if not isinstance(share, (int, float)) or not 0 <= share <= 1:
+        raise ModelFileError(f"its p is {share!r}, which is no share")
+    axes = attrs.get("axes", ())
+    if not set(axes if isinstance(axes, tuple) else (axes,)) <= set(range(len(inputs[0]))):
+        raise ModelFileError(f"its axes are {axes}")
+    return [inputs[0]]
+
+
+def _softmax(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
+    """Lengths, one for each row, may come after the data."""
+    x, *lengths = inputs
+    axis = attrs.axis("axis", -1, len(x))
+    if lengths != [x[:axis] + x[axis + 1 :]] * attrs.flag("use_length"):
+        raise ModelFileError(f"its lengths are {lengths}, and use_length is what asks for them")
+    return [x]
+
+
 def _elementwise(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
     if any(shape != inputs[0] for shape in inputs):
         told = " and ".join(str(shape[1:]) for shape in inputs)
@@ -347,14 +379,20 @@ def _elementwise(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
     return [inputs[0]]
 
 
-def _pair(inputs: Sequence[Shape]) -> tuple[Shape, Shape]:
-    if len(inputs) != 2:
-        raise ModelFileError(f"it takes two inputs, not {len(inputs)}")
-    return inputs[0], inputs[1]
+def _check_count(attrs: Attrs, inputs: Sequence[Shape]) -> None:
+    """Refuse an operator of any number of inputs that has others than it says."""
+    count = attrs.whole("num_args")
+    if count != len(inputs):
+        raise ModelFileError(f"its num_args is {count}, and it has {len(inputs)} inputs")
+
+
+def _sum(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
+    _check_count(attrs, inputs)
+    return _elementwise(attrs, inputs)
 
 
 def _broadcast(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
-    a, b = _pair(inputs)
+    a, b = inputs
     if len(a) != len(b) or any(m != n and 1 not in (m, n) for m, n in zip(a, b, strict=True)):
         raise ModelFileError(f"the shapes {a[1:]} and {b[1:]} cannot be combined")
     return [tuple(max(m, n) for m, n in zip(a, b, strict=True))]
@@ -429,12 +467,16 @@ def _reduce(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
 
 
 def _pick(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
-    x = inputs[0]
+    x, places = inputs
     axis = attrs.axis("axis", -1, len(x))
-    return [x[:axis] + ((1,) if attrs.flag("keepdims") else ()) + x[axis + 1 :]]
+    kept, dropped = x[:axis] + (1,) + x[axis + 1 :], x[:axis] + x[axis + 1 :]
+    if places not in (kept, dropped):
+        raise ModelFileError(f"it cannot pick from {x[1:]} at places of the shape {places[1:]}")
+    return [kept if attrs.flag("keepdims") else dropped]
 
 
 def _concat(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
+    _check_count(attrs, inputs)
     axis = attrs.axis("dim", 1, len(inputs[0]))
     first = inputs[0]
     if len({s[:axis] + s[axis + 1 :] for s in inputs}) > 1:
@@ -444,7 +486,7 @@ def _concat(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
 
 
 def _stack(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
-    shape = _elementwise(attrs, inputs)[0]
+    shape = _sum(attrs, inputs)[0]
     axis = attrs.axis("axis", 0, len(shape) + 1)
     return [shape[:axis] + (len(inputs),) + shape[axis:]]
 
@@ -463,7 +505,7 @@ def _split_v2(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
         return _pieces(attrs, x, axis, _equal_pieces(x[axis], sections))
     starts = attrs["indices"]
     starts = list(starts if isinstance(starts, tuple) else (starts,))
-    if not all(_is_whole(s) for s in starts):
+    if not all(_is_whole(s) for s in starts) or starts[:1] != [0]:
         raise ModelFileError(f"its indices are {attrs['indices']!r}")
     ends = [*starts[1:], x[axis]]
     return _pieces(attrs, x, axis, [e - s for s, e in zip(starts, ends, strict=True)])
@@ -511,8 +553,8 @@ def _expand_dims(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
 
 def _squeeze(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
     x = inputs[0]
-    axes = attrs.axes("axis", len(x))
-    if axes is None:
+    axes = attrs.axes("axis", len(x)) or []
+    if attrs.get("axis") is None:
         axes = [i for i, s in enumerate(x) if s == 1]
     if any(x[a] != 1 for a in axes):
         raise ModelFileError(f"it cannot drop an axis of {x[1:]} that has more than one entry")
@@ -528,23 +570,30 @@ def _sliced(size: int, begin: Any, end: Any, step: Any = None) -> int:
 
 def _slice(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
     x = inputs[0]
-    cuts = []
+    cuts, lengths = [], []
     for key in ("begin", "end", "step"):
         value = attrs.get(key)
         value = value if isinstance(value, tuple) else () if value is None else (value,)
         cuts.append([*value, *(None,) * (len(x) - len(value))])
+        lengths.append(len(value))
+    if lengths[0] != lengths[1] or lengths[2] not in (0, lengths[0]):
+        raise ModelFileError(f"its begin, end and step are of the lengths {lengths}")
     return [tuple(_sliced(s, *cut) for s, *cut in zip(x, *cuts, strict=True))]
 
 
 def _slice_axis(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
     x = list(inputs[0])
     axis = _axis(attrs["axis"], len(x))
-    x[axis] = _sliced(x[axis], attrs["begin"], attrs["end"])
+    begin, end = attrs["begin"], attrs["end"]
+    size = x[axis]
+    x[axis] = _sliced(size, begin, end)
+    if begin < -size or (end is not None and not -size <= end <= size):
+        raise ModelFileError(f"it cuts from {begin} to {end}, where there are {size} places")
     return [tuple(x)]
 
 
 def _slice_like(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
-    x, like = _pair(inputs)
+    x, like = inputs
     axes = attrs.axes("axes", len(x)) or list(range(len(x)))
     if any(like[a] > x[a] for a in axes):
         raise ModelFileError(f"it cannot cut {like[1:]} out of {x[1:]}")
@@ -553,6 +602,8 @@ def _slice_like(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
 
 def _pad(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
     x = inputs[0]
+    if attrs["pad_width"] == ():
+        raise ModelFileError("its pad_width is ()")
     widths = attrs.numbers("pad_width", 2 * len(x), 0)
     return [tuple(s + widths[2 * i] + widths[2 * i + 1] for i, s in enumerate(x))]
 
@@ -577,6 +628,8 @@ def _repeat(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
 
 def _broadcast_to(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
     x = inputs[0]
+    if attrs["shape"] == ():
+        raise ModelFileError("its shape is ()")
     wanted = attrs.numbers("shape", len(x), 0)
     return _grown(x, [w or s for s, w in zip(x, wanted, strict=True)])
 
@@ -584,12 +637,15 @@ def _broadcast_to(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
 def _broadcast_axis(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
     x = inputs[0]
     axes = attrs.axes("axis", len(x)) or []
+    given = attrs.get("size", ())
+    if axes and given == ():
+        raise ModelFileError("its size is ()")
     sizes = dict(zip(axes, attrs.numbers("size", len(axes), 1, least=1), strict=True))
     return _grown(x, [sizes.get(i, s) for i, s in enumerate(x)])
 
 
 def _broadcast_like(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
-    x, like = _pair(inputs)
+    x, like = inputs
     if attrs.get("lhs_axes") is not None or len(x) != len(like):
         raise ModelFileError("diglot knows it without axes, for inputs of as many axes")
     return _grown(x, like)
@@ -602,8 +658,9 @@ def _grown(x: Shape, wanted: Sequence[int]) -> list[Shape]:
 
 
 def _reshape_like(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
-    x, like = _pair(inputs)
-    if any(attrs.get(f"{side}_{end}") is not None for side in "lr" for end in ("begin", "end")):
+    x, like = inputs
+    ends = [f"{side}_{end}" for side in ("lhs", "rhs") for end in ("begin", "end")]
+    if any(attrs.get(end) is not None for end in ends):
         raise ModelFileError("diglot knows it without begin and end")
     if math.prod(x) != math.prod(like):
         raise ModelFileError(f"an output of {x[1:]} cannot take the shape {like[1:]}")
@@ -636,7 +693,7 @@ def _one_hot(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
 
 
 def _factors(attrs: Attrs, inputs: Sequence[Shape]) -> tuple[Shape, Shape]:
-    a, b = _pair(inputs)
+    a, b = inputs
     if attrs.flag("transpose_a"):
         a = (*a[:-2], a[-1], a[-2])
     if attrs.flag("transpose_b"):
@@ -646,7 +703,7 @@ def _factors(attrs: Attrs, inputs: Sequence[Shape]) -> tuple[Shape, Shape]:
 
 def _dot(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
     """Multiply two matrices; the second is a parameter, as rows of a batch are not mixed."""
-    if any(len(shape) != 2 for shape in _pair(inputs)):
+    if any(len(shape) != 2 for shape in inputs):
         raise ModelFileError(f"diglot knows it for matrices, not for {inputs[0]} and {inputs[1]}")
     a, b = _factors(attrs, inputs)
     if a[1] != b[0]:
@@ -732,8 +789,9 @@ def _rule(
     slots: Callable = _no_slots,
     macs: Callable = _no_macs,
     data: int | None = None,
+    takes: int | None = 1,
 ) -> Operator:
-    return Operator(shapes, slots, macs, data)
+    return Operator(shapes, slots, macs, data, takes)
 
 
 def _all(names: str, rule: Operator) -> dict[str, Operator]:
@@ -761,7 +819,7 @@ OPERATORS: dict[str, Operator] = {
     "space_to_depth": _rule(_space_to_depth),
     # one input, the same shape out
     **_all(
-        "Activation Dropout softmax softmin log_softmax SoftmaxActivation LRN L2Normalization "
+        "Activation SoftmaxActivation LRN L2Normalization "
         "clip relu sigmoid hard_sigmoid tanh softsign erf smooth_l1 _contrib_div_sqrt_dim "
         "exp expm1 log log2 log10 log1p sqrt rsqrt cbrt square reciprocal abs sign negative "
         "sin cos tan arctan sinh cosh floor ceil round rint fix trunc logical_not "
@@ -773,33 +831,36 @@ OPERATORS: dict[str, Operator] = {
         "_lesser_equal_scalar",
         _rule(),
     ),
+    "Dropout": _rule(_dropout),
+    **_all("softmax softmin log_softmax", _rule(_softmax, takes=None)),
     # several inputs
     **_all(
         "elemwise_add elemwise_sub elemwise_mul elemwise_div _Plus _plus _add _Minus _minus _sub "
         "_Mul _mul _Div _div _grad_add _power _Power _maximum _Maximum _minimum _Minimum _hypot "
-        "_mod _equal _not_equal _greater _greater_equal _lesser _lesser_equal add_n ElementWiseSum",
-        _rule(_elementwise),
+        "_mod _equal _not_equal _greater _greater_equal _lesser _lesser_equal",
+        _rule(_elementwise, takes=2),
     ),
+    **_all("add_n ElementWiseSum", _rule(_sum, takes=None)),
     **_all(
         "broadcast_add broadcast_plus broadcast_sub broadcast_minus broadcast_mul broadcast_div "
         "broadcast_mod broadcast_power broadcast_maximum broadcast_minimum broadcast_hypot "
         "broadcast_equal broadcast_not_equal broadcast_greater broadcast_greater_equal "
         "broadcast_lesser broadcast_lesser_equal",
-        _rule(_broadcast),
+        _rule(_broadcast, takes=2),
     ),
-    "where": _rule(_where),
-    **_all("Concat concat", _rule(_concat)),
-    "stack": _rule(_stack),
-    "dot": _rule(_dot, macs=_dot_macs),
-    "batch_dot": _rule(_batch_dot, macs=_dot_macs),
-    "RNN": _rule(_rnn, macs=_rnn_macs),
-    "Custom": _rule(_own),
+    "where": _rule(_where, takes=3),
+    **_all("Concat concat", _rule(_concat, takes=None)),
+    "stack": _rule(_stack, takes=None),
+    "dot": _rule(_dot, macs=_dot_macs, takes=2),
+    "batch_dot": _rule(_batch_dot, macs=_dot_macs, takes=2),
+    "RNN": _rule(_rnn, macs=_rnn_macs, takes=None),
+    "Custom": _rule(_own, takes=None),
     # shapes
     **_all("Flatten flatten", _rule(_flatten)),
     **_all("Reshape reshape", _rule(_reshape)),
     **_all("sum sum_axis mean prod nansum nanprod max max_axis min min_axis norm", _rule(_reduce)),
     **_all("argmax argmin", _rule(_reduce)),
-    "pick": _rule(_pick),
+    "pick": _rule(_pick, takes=2),
     "one_hot": _rule(_one_hot),
     "transpose": _rule(_transpose),
     **_all("SwapAxis swapaxes", _rule(_swap_axes)),
@@ -807,7 +868,7 @@ OPERATORS: dict[str, Operator] = {
     "squeeze": _rule(_squeeze),
     **_all("slice crop", _rule(_slice)),
     "slice_axis": _rule(_slice_axis),
-    "slice_like": _rule(_slice_like),
+    "slice_like": _rule(_slice_like, takes=2),
     **_all("SliceChannel split", _rule(_split)),
     "_split_v2": _rule(_split_v2),
     **_all("Pad pad", _rule(_pad)),
@@ -815,6 +876,6 @@ OPERATORS: dict[str, Operator] = {
     "repeat": _rule(_repeat),
     "broadcast_to": _rule(_broadcast_to),
     **_all("broadcast_axis broadcast_axes", _rule(_broadcast_axis)),
-    "broadcast_like": _rule(_broadcast_like),
-    "reshape_like": _rule(_reshape_like),
+    "broadcast_like": _rule(_broadcast_like, takes=2),
+    "reshape_like": _rule(_reshape_like, takes=2),
 }

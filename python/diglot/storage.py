@@ -688,7 +688,8 @@ def _widen(numbers: np.ndarray) -> None:
 def _metadata(header: Mapping[str, Any], name: str, required: bool, room: int) -> dict[str, Any]:
     """Read diglot's own metadata from a header."""
     try:
-        texts = header.get("__metadata__") or {}
+        texts = header.get("__metadata__")
+        texts = {} if texts is None else texts
         if not isinstance(texts, dict) or not all(isinstance(t, str) for t in texts.values()):
             raise ValueError("it is not text by name")
         text = texts.get(_KEY)

@@ -356,7 +356,7 @@ def test_an_unknown_operator_is_named_with_its_layer():
 
 
 def test_a_setting_that_is_not_known_is_named_with_its_layer():
-    graph = one_layer("softmax", [(3,)], {"use_length": True})
+    graph = one_layer("softmax", [(3,), ()], {"use_length": True})
     with pytest.raises(InputError, match=r"layer 'layer' \(softmax\).*use_length"):
         Program(graph, Mode(False, None))
 
