@@ -77,6 +77,33 @@ test_that("images packed into one file are the same images", {
   )
 })
 
+test_that("a packed file of a newer version says what to do", {
+  skip_if_no_diglot()
+  skip_if_not_installed("png")
+  folder <- withr::local_tempdir()
+  for (i in 1:2) {
+    png::writePNG(matrix(0:8 / 9 / i, 3), file.path(folder, paste0(i, ".png")))
+  }
+  target <- file.path(withr::local_tempdir(), "photos.rec")
+  packed <- read_images(folder, cache = target)
+  contents <- sub("rec$", "jsonl", target)
+  lines <- readLines(contents)
+  newer <- sub('"version": 1', '"version": 2', lines[1], fixed = TRUE)
+  expect_false(identical(newer, lines[1]))
+  moved <- file.path(withr::local_tempdir(), "photos.rec")
+  file.copy(target, moved)
+  writeLines(c(newer, lines[-1]), sub("rec$", "jsonl", moved))
+  refused <- function(does) {
+    told <- expect_error(does, "version 2", class = "diglot_error_image")
+    expect_match(conditionMessage(told), "install a newer diglot")
+    expect_match(conditionMessage(told), "photos.jsonl")
+  }
+  refused(read_images(moved))
+  image <- sub(target, moved, packed$image, fixed = TRUE)
+  refused(image_regressor(image, 1:2, network = "mlp", size = 3, epochs = 1))
+  expect_identical(read_images(target), packed)
+})
+
 test_that("an empty or missing folder is refused", {
   skip_if_no_diglot()
   folder <- withr::local_tempdir()

@@ -80,6 +80,41 @@ test_that("model files go both ways between R and Python", {
   expect_output(print(theirs), "mlp")
 })
 
+# The same model as the next version of the file format may write it.
+of_newer_format <- function(bytes) {
+  length <- sum(as.integer(bytes[1:4]) * 256^(0:3))
+  header <- rawToChar(bytes[8L + seq_len(length)])
+  newer <- sub('\\"format\\":1', '\\"format\\":2', header, fixed = TRUE)
+  stopifnot(newer != header, nchar(newer) == nchar(header))
+  c(bytes[1:8], charToRaw(newer), bytes[-seq_len(8L + length)])
+}
+
+test_that("a fit or a model file of a newer format says what to do", {
+  fit <- small_fit()
+  newer <- unserialize(serialize(fit, NULL))
+  newer$model <- of_newer_format(newer$model)
+  file <- withr::local_tempfile(fileext = ".rds")
+  saveRDS(newer, file)
+  again <- readRDS(file)
+  frame <- planted_tibble(6L)
+  refused <- function(does) {
+    told <- expect_error(does, "format version 2", class = "diglot_error_model_file")
+    expect_match(conditionMessage(told), "install a newer diglot")
+  }
+  refused(predict(again, frame))
+  refused(predict(again, frame, type = "prob"))
+  refused(update(again, frame, epochs = 1))
+  model <- withr::local_tempfile(fileext = ".safetensors")
+  writeBin(newer$model, model)
+  refused(load_model(model))
+  # What R itself keeps of a fit can still be looked at.
+  expect_identical(again$history, fit$history)
+  expect_output(print(again), "mlp")
+  # And a fit of this version goes the same way without a word.
+  saveRDS(fit, file)
+  expect_identical(predict(readRDS(file), frame), predict(fit, frame))
+})
+
 test_that("ordered factors survive the file", {
   skip_if_no_diglot()
   data <- planted()
