@@ -18,6 +18,7 @@ from diglot.errors import InputError, ModelFileError
 from diglot.graph import Graph, InputSpec
 from diglot.training import find_checkpoint
 from diglot.weights.caffe import read_caffe
+from diglot.weights.caffemodel import read_caffemodel
 from diglot.weights.hub import HubFiles
 from diglot.weights.mxnet_params import read_mxnet, read_params
 from diglot.weights.onnx import read_onnx
@@ -215,6 +216,78 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path):
     assert not any(tmp_path.iterdir())
     with pytest.raises(InputError, match="at most 12000 are possible"):
         network("resnet20", classes=10, depth=300)
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize(
+    "text",
+    ["x" * 4_000_000 + '"', "x" * 4_000_000, r"\\n" * 2_000_000 + '"', (r"\\n" + "x" * 4000) * 999],
+    ids=["long", "without end", "escapes", "escapes without end"],
+)
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_a_long_text_in_a_prototxt(tmp_path, text, quote):
+    told = f'name: "{text}'.replace('"', quote)
+    (tmp_path / "m.prototxt").write_text(told)
+
+    def read():
+        with pytest.raises(ModelFileError, match="m.prototxt.* is no word of it"):
+            read_caffe(tmp_path / "m.prototxt")
+
+    assert peak(read) < 2 * len(told) + 20e6
+
+
+def word(number, text):
+    return (number, 2, text.encode())
+
+
+def node_of(*fields):
+    """Return ONNX's message of one operator, with more in it."""
+    return (1, 2, [word(1, "x"), word(2, "y"), word(4, "Relu"), *fields])
+
+
+LISTED = (8, 2, b"\x81\x07" * 4096)  # 4,096 numbers
+BLOB = (7, 2, [(7, 2, [(1, 0, 1)]), (5, 5, b"1234")])
+WIDE = "a" * 10_000_000 + "\U0001f600"
+# Graphs of ONNX, and layers of Caffe.
+MESSAGES = {
+    "inputs": lambda: [node_of(*(word(1, f"{i:x}") for i in range(900_000)))],
+    "attributes": lambda: [node_of(*((5, 2, [word(1, f"{i:x}")]) for i in range(450_000)))],
+    "words": lambda: [node_of((5, 2, [word(1, "a"), *[word(9, "aa")] * 900_000]))],
+    "numbers": lambda: [node_of((5, 2, [word(1, "a"), *[LISTED] * 200]))],
+    "constants": lambda: [
+        node_of(),
+        *(
+            (5, 2, [word(8, f"{i:x}"), (2, 0, 1), (1, 0, 1), (9, 2, b"1234")])
+            for i in range(49_000)
+        ),
+    ],
+    "a wide name": lambda: [node_of(word(2, WIDE))],
+    "a wide attribute": lambda: [node_of((5, 2, [word(1, "a"), word(4, WIDE)]))],
+    "arrays": lambda: [(100, 2, [word(1, f"{i:x}"), *[BLOB] * 60]) for i in range(3000)],
+    "pieces": lambda: [
+        (100, 2, [word(1, "a"), (7, 2, [(7, 2, [(1, 0, 65_000)]), *[(5, 5, b"1234")] * 65_000])])
+    ],
+}
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_protocol_buffers_of_very_many_small_parts(tmp_path, name):
+    tree, read = MESSAGES[name](), read_caffemodel
+    if name not in ("arrays", "pieces"):
+        graph = [*tree, (11, 2, [word(1, "x")]), (12, 2, [word(1, "y")])]
+        tree, read = [(8, 2, [word(1, ""), (2, 0, 13)]), (7, 2, graph)], read_onnx
+    data = mutations.written(tree)
+    path = tmp_path / "m.onnx"
+    path.write_bytes(data)
+
+    def refused():
+        with pytest.raises(ModelFileError, match="m.onnx"):
+            read(path)
+
+    start = time.process_time()
+    refused()
+    assert time.process_time() - start < 2
+    assert peak(refused) < 2 * len(data) + 20e6
 
 
 def chain(count):

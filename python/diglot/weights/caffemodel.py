@@ -18,6 +18,7 @@ from diglot.weights import protobuf
 
 MOST_LAYERS = 20_000
 _MOST_BLOBS = 64  # of one layer
+_MOST_ARRAYS = 40_000  # of the file
 _MOST_AXES = 32  # Caffe's own limit
 
 # V1 named its types by number; the names are those of the prototxt, and of V2.
@@ -135,7 +136,7 @@ def read_stored(path: str | os.PathLike[str]) -> dict[str, Stored]:
 
 def _stored_layers(data: memoryview) -> dict[str, Stored]:
     found: dict[str, Stored] = {}
-    count = 0
+    count = arrays = 0
     for number, wire, value in protobuf.fields(data):
         if number not in (_NET_V1, _NET_V2) or wire != protobuf.BYTES:
             continue
@@ -143,6 +144,9 @@ def _stored_layers(data: memoryview) -> dict[str, Stored]:
         if count > MOST_LAYERS:
             raise ModelFileError(f"it has more than {MOST_LAYERS} layers")
         name, stored = _stored_layer(value, _V1 if number == _NET_V1 else _V2)
+        arrays += len(stored.blobs)
+        if arrays > _MOST_ARRAYS:
+            raise ModelFileError(f"it has more than {_MOST_ARRAYS} arrays")
         if not stored.blobs:  # the same name may stand for training's and for testing's data
             continue
         if name in found:

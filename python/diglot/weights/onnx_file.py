@@ -25,6 +25,7 @@ from diglot.weights.protobuf import (
     packed_doubles,
     packed_floats,
     packed_varints,
+    spend,
     text,
     varint_array,
 )
@@ -35,8 +36,9 @@ OPSETS = range(7, 24)
 
 _MOST_AXES = 16
 _MOST_NODES = 20_000
-_MOST_VALUES = 50_000  # constants, inputs and outputs
+_MOST_VALUES = 30_000  # constants, inputs and outputs
 _LONGEST_LIST = 4096  # numbers of an attribute
+_LONGEST_WORD = 4096  # bytes
 _BFLOAT16, _FLOAT16 = 16, 10
 _TYPES = {
     1: np.dtype("<f4"),
@@ -206,23 +208,31 @@ def _float(value: int | memoryview) -> float:
     return number
 
 
+def _word(value: int | memoryview) -> str:
+    raw = message(value)
+    if len(raw) > _LONGEST_WORD:
+        raise ModelFileError(f"an attribute of {len(raw)} bytes of text")
+    return bytes(raw).decode("utf-8", "replace")
+
+
 def _short(numbers: np.ndarray) -> list[float]:
     if numbers.size > _LONGEST_LIST:
         raise ModelFileError(f"an attribute of {numbers.size} numbers")
+    spend(numbers.size)
     return numbers.tolist()
 
 
 _READ_ONE: dict[int, Callable[[Any], Any]] = {
     2: _float,
     3: integer,
-    4: lambda value: bytes(message(value)).decode("utf-8", "replace"),
+    4: _word,
     5: lambda value: _tensor(message(value))[1],
     6: lambda value: "a graph",  # of If and Loop, which are not known anyway
 }
 _READ_MANY: dict[int, Callable[[Any], list[Any]]] = {
     7: lambda value: _short(packed_floats(value)),
     8: lambda value: packed_varints(value, _LONGEST_LIST),
-    9: lambda value: [bytes(message(value)).decode("utf-8", "replace")],
+    9: lambda value: [_word(value)],
 }
 # What the attribute's type says: where its value is, which may be left out if it is empty or 0.
 _PLACES: dict[int, int] = {1: 2, 2: 3, 3: 4, 4: 5, 5: 6, 6: 7, 7: 8, 8: 9}

@@ -21,14 +21,18 @@ from diglot.errors import ModelFileError
 VARINT, BITS64, BYTES, BITS32 = 0, 1, 2, 5
 """The wire types that are read; groups (3 and 4), out of use since 2008, are refused."""
 
-MOST_FIELDS = 1_000_000
-"""Of one file, together with the numbers of its lists; a loop over more would look like a hang."""
+MOST_FIELDS = 250_000
+"""Of one file, together with the numbers of its lists.
 
-MOST_PIECES = 2**16
+Each becomes up to 100 bytes of objects. The largest networks have about 100,000.
+"""
+
+MOST_PIECES = 2**15
 """Into how many pieces a file may cut an array's numbers: each takes a field and an object."""
 
 _BLOCK = 2**16  # bytes of a list of numbers that are read at a time
 _LONGEST_VARINT = 10  # bytes: 64 bits at 7 a byte
+_LONGEST_TEXT = 2**16  # bytes, each of which may take four in memory
 _WIDTHS = {BITS64: 8, BITS32: 4}
 
 
@@ -58,7 +62,18 @@ def one_file() -> Iterator[None]:
         _LEFT.fields = before
 
 
-def _spend(count: int) -> None:
+def spend(count: int) -> None:
+    """Count so many fields or listed numbers of the file that is read.
+
+    Parameters
+    ----------
+    count : int
+
+    Raises
+    ------
+    ModelFileError
+        The file has more of them than `MOST_FIELDS`.
+    """
     if _LEFT.fields is None:
         return
     _LEFT.fields -= count
@@ -100,7 +115,7 @@ def fields(data: memoryview) -> Iterator[tuple[int, int, int | memoryview]]:
     data = _bytes(data)
     at, end = 0, len(data)
     while at < end:
-        _spend(1)
+        spend(1)
         key, at = _varint(data, at)
         number, wire = key >> 3, key & 7
         if not 0 < number < 2**29:
@@ -222,7 +237,7 @@ def varint_array(value: int | memoryview, dtype: np.dtype) -> np.ndarray:
         return np.array([signed(value)], np.int64).astype(dtype)
     count = _count(value)
     if dtype.itemsize > 2:
-        _spend(count)
+        spend(count)
     numbers, data, at, done = np.empty(count, dtype), _bytes(value), 0, 0
     while at < len(data):
         # Up to a number's end, which is near: a number that is longer is refused there.
@@ -271,8 +286,11 @@ def text(value: int | memoryview) -> str:
     >>> text(memoryview(b"conv1"))
     'conv1'
     """
+    raw = message(value)
+    if len(raw) > _LONGEST_TEXT:
+        raise ModelFileError(f"damaged: a name of {len(raw)} bytes")
     try:
-        return str(message(value), "utf-8")
+        return str(raw, "utf-8")
     except UnicodeDecodeError as error:
         raise ModelFileError(f"damaged: a name is not text ({error})") from error
 

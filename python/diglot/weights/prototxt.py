@@ -13,13 +13,16 @@ from typing import Union
 from diglot.errors import ModelFileError
 
 _DEEPEST = 32  # messages inside messages; Caffe's networks need five
-_MOST_TOKENS = 500_000  # with the spaces between them; more would look like a hang
+_MOST_TOKENS = 300_000  # with the spaces between them; more would look like a hang
 
+# A text is bounded, as the engine of these expressions keeps 150 bytes for each time that it may
+# have to go back to.
 _TOKEN = re.compile(
     r"""(?P<space>[\s,;]+|\#[^\n]*)
       | (?P<name>[A-Za-z_]\w*)
       | (?P<number>[-+]?(?:0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?[fF]?|inf\b|nan\b))
-      | (?P<text>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
+      | (?P<text>"[^"\\\n]{0,4096}(?:\\.[^"\\\n]{0,4096}){0,200}"
+               | '[^'\\\n]{0,4096}(?:\\.[^'\\\n]{0,4096}){0,200}')
       | (?P<mark>[:{}<>\[\]])
     """,
     re.VERBOSE,
