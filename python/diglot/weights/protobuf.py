@@ -24,7 +24,7 @@ VARINT, BITS64, BYTES, BITS32 = 0, 1, 2, 5
 MOST_FIELDS = 250_000
 """Of one file, together with the numbers of its lists.
 
-Each becomes up to 100 bytes of objects. The largest networks have about 100,000.
+Each becomes up to 100 bytes of objects. 10,000 operators with two attributes each have 120,000.
 """
 
 MOST_PIECES = 2**15
