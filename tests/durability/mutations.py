@@ -111,6 +111,7 @@ def damage_tree(tree: Any, rng: np.random.Generator) -> Any:
             holder[pick(rng, TEXTS)] = holder.pop(key)
         elif kind < 0.38:
             inflate(holder, key, rng)
+            break  # once: what is repeated of what is repeated fills any memory
         else:
             holder[key] = odd(value, rng)
     return tree
