@@ -259,8 +259,10 @@ def damage_message(data: bytes, rng: np.random.Generator) -> bytes:
         elif kind < 0.38:
             size = len(written([fields[index]]))
             fields[index:index] = [fields[index]] * times(rng, size)
+            break  # once, as in damage_tree
         elif kind < 0.41 and wire == 2 and not isinstance(value, list):
             fields[index] = (number, wire, value * times(rng, len(value)))
+            break
         elif wire == 0:
             fields[index] = (number, wire, int(pick(rng, NUMBERS)) % 2**64)
         elif isinstance(value, list):

@@ -26,8 +26,9 @@ def told_by(command):
 def flat(name, told):
     assert told.shape == (10, 3)
     memory, files, threads = told.T
-    # MXNet keeps memory that it had once, for later: the first parts of a run are not yet even.
-    before, after = memory[2], memory[-1]
+    # MXNet keeps memory that it had once, for later: the first parts of a run are not yet even. R
+    # holds 20 MiB more at some moments than at others, to and fro; what leaks raises the least.
+    before, after = memory[2:5].min(), memory[-3:].min()
     print(f"{name}: {before / 2**20:.1f} MiB, then {after / 2**20:.1f} ({after / before - 1:+.2%})")
     assert after < before * (1 + MOST_GROWTH)
     assert files[-1] <= files[2]
