@@ -178,3 +178,10 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
         read_text(file)
     with pytest.raises(ModelFileError, match="not a regular file"):
         read_view("/dev/null")
+
+
+def test_lists_without_numbers_are_counted_by_the_time_that_they_take():
+    # 131,128 of them, in a file of 339 kB, took 2.7 seconds.
+    with pytest.raises(ModelFileError, match="more than 250000 fields"), protobuf.one_file():
+        for _ in range(131_128):
+            protobuf.packed_varints(memoryview(b""))

@@ -30,6 +30,7 @@ Each becomes up to 100 bytes of objects. 10,000 operators with two attributes ea
 MOST_PIECES = 2**15
 """Into how many pieces a file may cut an array's numbers: each takes a field and an object."""
 
+_LIST = 8  # a list of numbers takes as long as so many fields, also one without numbers
 _BLOCK = 2**16  # bytes of a list of numbers that are read at a time
 _LONGEST_VARINT = 10  # bytes: 64 bits at 7 a byte
 _LONGEST_TEXT = 2**16  # bytes, each of which may take four in memory
@@ -206,6 +207,7 @@ def packed_varints(value: int | memoryview, most: int = 4096) -> list[int]:
     """
     if isinstance(value, int):
         return [signed(value)]
+    spend(_LIST)
     count = _count(value)
     if count > most:
         raise ModelFileError(f"damaged: a list of {count} numbers, where {most} are the most")
