@@ -12,6 +12,7 @@ import re
 import struct
 import time
 import tracemalloc
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -425,9 +426,23 @@ def test_many_parts_are_counted_before_they_are_kept(tmp_path):
         assert beyond < 20e6, what
 
 
+@pytest.mark.parametrize(
+    ("count", "words"), [(7_990, None), (8_010, "more than 8000"), (13_000, "more than 8000")]
+)
+def test_a_row_of_very_many_nodes(tmp_path, count, words):
+    names = ["x", *(f"a rather long name of a node {i}" for i in range(1, count)), "h"]
+    nodes = [node("Add", f"{a},one", b) for a, b in pairwise(names)]
+    nodes += [node("Flatten", "h", "f"), node("Gemm", "f,w", "out", transB=1)]
+    one = tensor("one", np.ones(1, np.float32))
+    dense = tensor("w", np.ones((3, 60), np.float32))
+    seconds, beyond, _ = cost(tmp_path, file(nodes, [dense, one]), words)
+    assert seconds < 2
+    assert beyond < 20e6
+
+
 def test_many_softmaxes_before_the_end_are_looked_at_once(tmp_path):
     """A comb: each is the second input of a node in the row that leads to the end."""
-    count = 4000
+    count = 3900
     nodes = [node("Softmax", "x", f"s{i}", axis=-1) for i in range(count)]
     nodes += [node("Reshape", f"{f'r{i}' if i else 'x'},s{i}", f"r{i + 1}") for i in range(count)]
     nodes.append(node("Identity", f"r{count}", "out"))

@@ -19,7 +19,7 @@ import numpy as np
 
 from diglot.builder import Builder, Tensor
 from diglot.errors import DiglotError, InputError, ModelFileError
-from diglot.graph import MOST_NODES, Graph, InputSpec, InputTooSmallError
+from diglot.graph import Graph, InputSpec, InputTooSmallError
 from diglot.networks.own import with_backbone
 from diglot.weights.onnx_constants import fold
 from diglot.weights.onnx_file import OnnxModel, OnnxNode, read_onnx_file
@@ -27,7 +27,7 @@ from diglot.weights.onnx_operators import RULES, SHAPES_ONLY, Step, Value
 
 _SPARE_BYTES = 2**24  # of constants and weights that are made beside as many as the file has
 _SPARE_NUMBERS = 2**24  # that are worked with for constants beside as many as the file has bytes
-_MOST_LAYERS = MOST_NODES
+_MOST_LAYERS = 8_000  # of the most nodes that a graph may have, the rest are parameters
 _SUFFIXES = ("weight", "bias", "gamma", "beta", "moving_mean", "moving_var")
 
 

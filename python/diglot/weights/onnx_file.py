@@ -35,7 +35,7 @@ OPSETS = range(7, 24)
 """The versions of ONNX's operators that are read: before 7, broadcasting had other rules."""
 
 _MOST_AXES = 16
-_MOST_NODES = 20_000
+_MOST_NODES = 8_000
 _MOST_VALUES = 30_000  # constants, inputs and outputs
 _LONGEST_LIST = 4096  # numbers of an attribute
 _LONGEST_WORD = 4096  # bytes
