@@ -290,7 +290,7 @@ UNKNOWN = (900, protobuf.BYTES, b"unknown")
 @st.composite
 def caffemodels(draw):
     """Draw a file of layers with arrays, and the arrays; None if it contradicts itself."""
-    net, expected, sound = [], {}, True
+    net, expected, names, sound = [], {}, set(), True
     for _ in range(draw(st.integers(0, 3))):
         old = draw(st.booleans())
         name = draw(st.text(max_size=4).filter(lambda t: "\ud800" not in t))
@@ -317,7 +317,9 @@ def caffemodels(draw):
             sound = sound and bool(fits)
             blobs.append((f"{name}.{index}", told, values))
         net.append((2 if old else 100, protobuf.BYTES, shuffled(draw, [*layer, UNKNOWN])))
-        sound = sound and not (blobs and any(key.startswith(f"{name}.") for key in expected))
+        if blobs:
+            sound = sound and name not in names
+            names.add(name)
         expected |= {key: (told, values) for key, told, values in blobs}
     return written([*net, UNKNOWN]), expected if sound and expected else None
 
