@@ -348,10 +348,10 @@ def test_within_r_mxnet_keeps_its_own_blas(tmp_path, in_r):
             raise OSError("not loaded")
         loaded.append((path, bool(mode & os.RTLD_DEEPBIND)))
 
-    keep_own_blas([tmp_path], load)
+    keep_own_blas([tmp_path], "mxnet/libmxnet.so", load)
     assert loaded == []  # there is no MXNet
     library = tmp_path / "mxnet" / "libmxnet.so"
     library.parent.mkdir()
     library.touch()
-    keep_own_blas([tmp_path / "elsewhere", tmp_path], load)
+    keep_own_blas([tmp_path / "elsewhere", tmp_path], "mxnet/libmxnet.so", load)
     assert loaded == ([("libR.so", False), (str(library), True)] if in_r else [])

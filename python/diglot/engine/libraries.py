@@ -68,14 +68,16 @@ def preload(paths: Iterable[Path], load: Callable[..., object] = ctypes.CDLL) ->
     return problems
 
 
-def keep_own_blas(folders: Iterable[Path], load: Callable[..., object] = ctypes.CDLL) -> None:
-    """Load MXNet's library within R so that it computes with the BLAS that its wheel brings.
+def keep_own_blas(
+    folders: Iterable[Path], library: str, load: Callable[..., object] = ctypes.CDLL
+) -> None:
+    """Load an engine's library within R so that it computes with the BLAS that its wheel brings.
 
     The linker would give it R's, which came first and has functions of the same names: a fit from
     R would then not have the bytes of the same fit from Python.
     """
     deep = getattr(os, "RTLD_DEEPBIND", 0)  # glibc's alone
-    files = (folder / "mxnet" / "libmxnet.so" for folder in folders)
+    files = (folder / library for folder in folders)
     path = next((each for each in files if each.is_file()), None)
     if not deep or path is None:
         return
@@ -86,4 +88,4 @@ def keep_own_blas(folders: Iterable[Path], load: Callable[..., object] = ctypes.
     try:
         load(str(path), mode=os.RTLD_LOCAL | deep)
     except OSError:
-        return  # MXNet's own import says what is wrong
+        return  # the engine's own import says what is wrong

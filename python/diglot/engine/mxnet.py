@@ -117,7 +117,7 @@ def load() -> ModuleType:
         # 2.0 announces itself, where 1.9 is silent.
         with standard_error_closed(), warnings.catch_warnings(), _numpy_aliases():
             warnings.simplefilter("ignore")
-            keep_own_blas(package_folders())
+            keep_own_blas(package_folders(), "mxnet/libmxnet.so")
             module = importlib.import_module("mxnet")
     except ImportError as error:
         raise MissingPackageError(

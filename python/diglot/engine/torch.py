@@ -11,6 +11,7 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
+from diglot.engine.libraries import keep_own_blas, package_folders
 from diglot.errors import DeviceError, DiglotError, MissingPackageError, OutOfMemoryError
 
 HOW_TO_INSTALL = "pip install 'torch>=2.0'"
@@ -35,6 +36,7 @@ def load() -> ModuleType:
     """
     # cuBLAS reads it when it starts: with a workspace of one size its sums have one order.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    keep_own_blas(package_folders(), "torch/lib/libtorch_cpu.so")
     try:
         module = importlib.import_module("torch")
     except (ImportError, OSError) as error:

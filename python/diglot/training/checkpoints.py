@@ -269,10 +269,11 @@ def check_arrays(
                 )
             if what != "weight" and not np.isfinite(array).all():
                 raise _damaged(path, f"its {what} {name!r} holds NaN or infinity")
+    scaled = {LOSS_SCALE: np.ones(2), **optimiser}  # which may be in one of them alone
     for name in (optimiser.keys() ^ found.optimiser.keys()) - {LOSS_SCALE}:
         raise _damaged(path, f"the optimiser's array {name!r} is not in both it and the fit")
     for name, array in found.optimiser.items():
-        own = optimiser.get(name, np.ones(2))
+        own = scaled[name]
         if array.dtype != own.dtype or array.shape != own.shape:
             raise _damaged(
                 path,
@@ -280,7 +281,7 @@ def check_arrays(
             )
     if int(found.optimiser["steps"][0]) < 0:
         raise _damaged(path, "the optimiser has made fewer than no steps")
-    scale, steps = found.optimiser.get(LOSS_SCALE, np.ones(2))
+    scale, steps = {**scaled, **found.optimiser}[LOSS_SCALE]
     if not (0 < scale < np.inf and 0 <= steps < 2**53):
         raise _damaged(path, f"its loss is scaled by {scale} for {steps} steps")
 
