@@ -29,6 +29,32 @@ test_that("both engines learn the same", {
   expect_identical(machine$engine, "torch")
 })
 
+# R's own BLAS must not serve PyTorch's matrix products, nor MXNet's.
+test_that("on each engine the fit is that of Python, to the byte", {
+  skip_if_no_torch()
+  engines <- c("mxnet", "torch")
+  said <- python_says(c(
+    "import diglot",
+    "data = diglot.shapes(60, 1, size=32)",
+    "labels = [texts[0].split()[1] for texts in data['captions']]",
+    sprintf("for engine in ('%s', '%s'):", engines[1L], engines[2L]),
+    "    model = diglot.ImageClassifier('lenet', engine=engine, epochs=2, seed=1, verbose=False)",
+    "    print(model.fit(data[['image']], labels).fingerprint())"
+  ))
+  data <- shapes(60, seed = 1, size = 32)
+  first <- vapply(data$captions, function(texts) texts[1L], "")
+  data$label <- vapply(strsplit(first, " ", fixed = TRUE), function(words) words[2L], "")
+  ours <- vapply(engines, function(engine) {
+    fingerprint(
+      image_classifier(
+        label ~ image, data,
+        network = "lenet", engine = engine, epochs = 2, seed = 1
+      )
+    )
+  }, "")
+  expect_identical(unname(ours), said)
+})
+
 test_that("an engine that is none is refused by name", {
   skip_if_no_diglot()
   expect_error(on_engine("caffe"), "engine must be one of .*'caffe'", class = "diglot_error_input")

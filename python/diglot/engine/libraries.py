@@ -1,8 +1,8 @@
-"""Shared libraries that are loaded before MXNet, so that it finds those that it needs.
+"""Shared libraries that are loaded before an engine, so that it finds those that it needs.
 
 The nvidia-*-cu11 wheels put CUDA's into site-packages/nvidia/, where the system's loader does not
 look; a library that is loaded already is found by its name, and MXNet needs no CUDA of the system.
-Within R, another BLAS is there before MXNet's own.
+Within R, another BLAS is there before MXNet's and PyTorch's own.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ LIBRARIES = (
 )
 
 
-def package_folders() -> list[Path]:
-    """Return the folders of installed packages: MXNet's own first, then this Python's."""
+def package_folders(package: str) -> list[Path]:
+    """Return the folders of installed packages: that of `package` first, then this Python's."""
     folders = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")]
-    spec = importlib.util.find_spec("mxnet")
+    spec = importlib.util.find_spec(package)
     if spec is not None and spec.origin is not None:
         folders.insert(0, Path(spec.origin).parent.parent)
     return list(dict.fromkeys(folders))

@@ -112,12 +112,12 @@ def load() -> ModuleType:
     """
     for name, value in _environment().items():
         os.environ.setdefault(name, value)
-    problems = preload(find_libraries(package_folders())) if _is_built_for_gpus() else {}
+    problems = preload(find_libraries(package_folders("mxnet"))) if _is_built_for_gpus() else {}
     try:
         # 2.0 announces itself, where 1.9 is silent.
         with standard_error_closed(), warnings.catch_warnings(), _numpy_aliases():
             warnings.simplefilter("ignore")
-            keep_own_blas(package_folders(), "mxnet/libmxnet.so")
+            keep_own_blas(package_folders("mxnet"), "mxnet/libmxnet.so")
             module = importlib.import_module("mxnet")
     except ImportError as error:
         raise MissingPackageError(

@@ -36,8 +36,8 @@ def load() -> ModuleType:
     """
     # cuBLAS reads it when it starts: with a workspace of one size its sums have one order.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    keep_own_blas(package_folders(), "torch/lib/libtorch_cpu.so")
     try:
+        keep_own_blas(package_folders("torch"), "torch/lib/libtorch_cpu.so")
         module = importlib.import_module("torch")
     except (ImportError, OSError) as error:
         raise MissingPackageError(
