@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -457,6 +458,16 @@ def memory_told(network: str, folder: str, images: int) -> str:
     return table(rows[0], rows[1:])
 
 
+def train_once(network: str) -> None:
+    """Train a network, unless an earlier run did."""
+    if (CACHE / f"{network}.safetensors").exists():
+        return
+    if PREPARING.missing:
+        raise SystemExit(f"{network} cannot be trained here: {PREPARING.missing}")
+    print(f"training {network}, once ...", file=sys.stderr, flush=True)
+    in_its_own_process(PREPARING, name=network)
+
+
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     asked.add_argument("networks", nargs="*", default=NETWORKS)
@@ -473,6 +484,7 @@ def main() -> None:
     )
     print(f"{given.rounds} rounds, medians (lowest to highest)\n{machine()}")
     for number, network in enumerate(given.networks):
+        train_once(network)
         if given.memory:
             print(f"\n{memory_told(network, folder, given.memory)}", flush=True)
             continue
