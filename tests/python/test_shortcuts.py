@@ -1,4 +1,6 @@
-"""What a training graph is turned into gives the same answers and gradients."""
+"""What a graph is turned into before it is run gives the same answers and gradients."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,9 +9,9 @@ from diglot import network
 from diglot.builder import Builder, initial_weights
 from diglot.engine import Device
 from diglot.engine.mxnet_executor import MXNetExecutor
-from diglot.engine.shortcuts import pooled_first
+from diglot.engine.shortcuts import folded, pooled_first
 from diglot.graph import InputSpec
-from diglot.networks.layers import act, conv, dense, flatten, pool
+from diglot.networks.layers import act, conv, dense, flatten, norm, pool
 
 
 def _operators(graph):
@@ -74,3 +76,74 @@ def test_means_stay_behind_the_activation():
 
     graph = _network(averaged)
     assert pooled_first(graph).nodes == graph.nodes
+
+
+# ---- norms folded into the layers before them
+
+
+def _judged(graph, seed=3):
+    """Return the graph with weights and statistics of any values."""
+    generator = np.random.default_rng(seed)
+    weights = initial_weights(graph, seed)
+    for name, parameter in graph.parameters.items():
+        if parameter.kind in ("scale", "variance"):
+            weights[name] = generator.uniform(0.5, 2, parameter.shape).astype(np.float32)
+        elif parameter.kind != "weight":
+            weights[name] = generator.normal(size=parameter.shape).astype(np.float32)
+    return graph.with_weights(weights)
+
+
+def _assert_folds(graph, left=0):
+    turned = folded(graph)
+    assert _operators(turned).count("BatchNorm") == left
+    images = np.random.default_rng(1).normal(
+        size=(16, *graph.input.shape[1:], graph.input.channels)
+    )
+    answers = [MXNetExecutor(one, Device("cpu"), changing=True) for one in (graph, turned)]
+    ours, theirs = (one.forward({"data": images.astype(np.float32)}) for one in answers)
+    np.testing.assert_allclose(theirs, ours, rtol=1e-4, atol=1e-4 * np.abs(ours).max())
+
+
+@pytest.mark.parametrize(
+    ("name", "left"), [("resnet20", 0), ("mobilenet_v2", 0), ("vgg11_bn", 0), ("densenet121", 58 + 3 + 1)]
+)
+def test_networks_answer_the_same_with_their_norms_folded(name, left):
+    _assert_folds(_judged(network(name, classes=3, size=32, channels=3)), left)
+
+
+@pytest.mark.parametrize("no_bias", [True, False])
+@pytest.mark.parametrize("fix_gamma", [True, False])
+def test_norms_in_a_row_and_of_all_settings_are_folded(no_bias, fix_gamma):
+    b = Builder(InputSpec(8, 8, 1))
+    x = b.add("Convolution", b.data, name="c", kernel=(3, 3), num_filter=4, no_bias=no_bias)
+    for number in range(3):
+        x = b.add("BatchNorm", x, name=f"n{number}", fix_gamma=fix_gamma)
+    x = dense(b, flatten(b, x, name="flat"), 5, name="dense")
+    x = b.add("BatchNorm", x, name="last", eps=0.1, fix_gamma=fix_gamma)
+    _assert_folds(_judged(b.graph("test", x)))
+
+
+def test_norms_stay_where_others_use_what_they_would_change():
+    def seen(b, x):
+        return [flatten(b, norm(b, x, name="norm"), name="flat"), x]
+
+    _assert_folds(_judged(_network(seen)), left=1)
+
+    def first(b, x):
+        return [flatten(b, norm(b, act(b, x, name="relu"), name="norm"), name="flat")]
+
+    _assert_folds(_judged(_network(first)), left=1)
+
+    def rows(b, x):
+        return [flatten(b, b.add("BatchNorm", x, name="norm", axis=2), name="flat")]
+
+    _assert_folds(_judged(_network(rows)), left=1)
+
+
+def test_shared_filters_are_not_folded():
+    graph = _judged(_network(lambda b, x: [flatten(b, norm(b, x, name="norm"), name="flat")]))
+    nodes = list(graph.nodes)
+    at = graph.index_of("conv")
+    nodes.append(replace(nodes[at], name="again"))
+    both = replace(graph, nodes=tuple(nodes), heads=(*graph.heads, (len(nodes) - 1, 0)))
+    _assert_folds(both, left=1)

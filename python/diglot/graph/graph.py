@@ -336,9 +336,10 @@ class Graph:
 
     def ending_in(self, *layers: str) -> Graph:
         """Return the part of the network that computes these layers' outputs."""
-        return self._pruned(tuple((self.index_of(layer), 0) for layer in layers))
+        return self.pruned(tuple((self.index_of(layer), 0) for layer in layers))
 
-    def _pruned(self, heads: tuple[tuple[int, int], ...]) -> Graph:
+    def pruned(self, heads: tuple[tuple[int, int], ...]) -> Graph:
+        """Return the part of the network that computes these (node, output) pairs."""
         needed = {i for i, _ in heads}
         for index in range(max(needed), -1, -1):
             if index in needed:
@@ -377,7 +378,7 @@ class Graph:
         nodes = (*self.nodes[:at], start, *self.nodes[at + 1 :])
         extra = {**(self.extra_inputs or {}), name: shape}
         cut = replace(self, nodes=nodes, extra_inputs=extra, features="")
-        return cut._pruned(self.heads)
+        return cut.pruned(self.heads)
 
     def cuts(self, learned: Collection[str] | None = None) -> list[str]:
         """Return the layers through which everything passes that comes before them.
@@ -429,8 +430,8 @@ class Graph:
         while (end := graph.nodes[graph.heads[0][0]]).op in _PREDICTIONS:
             if not end.inputs:
                 raise ModelFileError(f"layer {end.name!r} ({end.op}) takes nothing")
-            graph = graph._pruned(end.inputs[:1])
-        return graph if len(graph.heads) == 1 else graph._pruned(graph.heads[:1])
+            graph = graph.pruned(end.inputs[:1])
+        return graph if len(graph.heads) == 1 else graph.pruned(graph.heads[:1])
 
     # ---- to and from JSON
 
