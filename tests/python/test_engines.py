@@ -13,8 +13,10 @@ import pytest
 
 import diglot
 from diglot import DBN, RBM, ImageCaptioner, ImageClassifier, ImageRegressor, ImageTagger
+from diglot.builder import Builder
 from diglot.errors import InputError
 from diglot.estimators import precision
+from diglot.graph import InputSpec
 
 pytest.importorskip("torch")
 
@@ -57,6 +59,19 @@ def test_the_same_seed_gives_the_same_bytes():
     settings = {**SMALL, "engine": "torch", "augment": "light"}
     first, again = (ImageClassifier("lenet", size=28, **settings).fit(IMAGES, LABELS) for _ in "ab")
     assert first.fingerprint() == again.fingerprint()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_random_slopes_give_the_same_bytes_again(engine):
+    b = Builder(InputSpec(12, 9, 2))
+    x = b.add("FullyConnected", b.data, name="dense", num_hidden=16)
+    x = b.add("LeakyReLU", x, name="slopes", act_type="rrelu")
+    net = b.graph("slopes", b.add("FullyConnected", x, name="out", num_hidden=2))
+    settings = {**SMALL, "engine": engine}
+    first, again, other = (
+        ImageClassifier(net, **{**settings, "seed": seed}).fit(IMAGES, LABELS) for seed in (2, 2, 3)
+    )
+    assert first.fingerprint() == again.fingerprint() != other.fingerprint()
 
 
 @pytest.mark.parametrize(("engine", "other"), [ENGINES, ENGINES[::-1]])
