@@ -14,6 +14,7 @@ import pytest
 import diglot
 from diglot import DBN, RBM, ImageCaptioner, ImageClassifier, ImageRegressor, ImageTagger
 from diglot.builder import Builder
+from diglot.engine import open_executor
 from diglot.errors import InputError
 from diglot.estimators import precision
 from diglot.graph import InputSpec
@@ -38,6 +39,27 @@ def on_both(make):
     found = [make(engine) for engine in ENGINES]
     assert [model.engine_ for model in found] == list(ENGINES)
     return found
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_layer_is_computed_by_the_models_engine(engine, monkeypatch):
+    model = ImageClassifier("mlp", device="cpu", engine=engine, **SMALL).fit(IMAGES, LABELS)
+    asked = []
+
+    def opened(graph, device):
+        asked.append(device)
+        return open_executor(graph, device)
+
+    for module in ("predictor.base", "weighted"):
+        monkeypatch.setattr(f"diglot.{module}.open_executor", opened)
+    layers = [row["layer"] for row in model.network_.layers()]
+    answers = [model.embed(IMAGES, layer) for layer in layers]
+    assert {(device.kind, device.engine) for device in asked} == {("cpu", engine)}
+    scores = np.exp(answers[-1])
+    np.testing.assert_allclose(
+        scores / scores.sum(axis=1, keepdims=True), model.predict_proba(IMAGES), atol=1e-5
+    )
+    assert len(layers) > 2
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])

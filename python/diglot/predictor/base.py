@@ -32,7 +32,7 @@ from diglot.estimators.phases import Fitted, plan_phases
 from diglot.estimators.precision import WithPrecision, with_precision
 from diglot.estimators.settings import epochs as epochs_of
 from diglot.estimators.settings import is_several, number, optimiser, whole
-from diglot.graph import Graph
+from diglot.graph import COVARIATES, Graph
 from diglot.images import ImageSet, as_images
 from diglot.networks import resolve
 from diglot.outcomes import Design, Outcome, bare, with_covariates
@@ -515,6 +515,7 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
         Parameters
         ----------
         X : images
+            With their covariates where the layer comes after these.
         layer : str, optional
             A layer of ``network_.layers()``; by default what the head sees, and that with
             integers where ``predict`` answers with integers.
@@ -528,12 +529,21 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
         images = self._images(X, reset=False, allow_empty=True)
         if len(images):
             check_channels(images, self.network_.input)
-        usual = layer is None or layer == self._last_features
+        layer = self._last_features if layer is None else layer
+        part = self.network_.up_to(layer)
+        beside = None
+        if COVARIATES in part.inputs:
+            beside = {COVARIATES: self._beside(X) if len(images) else np.empty((0, 0))}
+        executor = None
+        if len(images):
+            usual = layer == self._last_features
+            executor = self._embedder() if usual else _sparing(part, self._device())
         return embed(
             self.network_,
             images,
             layer,
-            executor=self._embedder() if usual and len(images) else None,
+            executor=executor,
+            beside=beside,
             memory_limit=self.memory_limit,
             threads=self.threads,
             verbose=self.verbose,
