@@ -18,6 +18,8 @@ from diglot.engine import open_executor
 from diglot.errors import InputError
 from diglot.estimators import precision
 from diglot.graph import InputSpec
+from diglot.networks.layers import own
+from diglot.own_operators import register_operator
 
 pytest.importorskip("torch")
 
@@ -323,6 +325,33 @@ def test_mixed_precision_learns_and_is_pytorchs(tmp_path):
     small = {"hidden": 16, "embedding": 8, "layers": 2, "precision": "mixed"}
     told = ImageCaptioner("lenet", **small, **{**settings, "epochs": 1}).fit(IMAGES, CAPTIONS)
     assert len(told.predict(IMAGES[:3])) == 3
+
+
+def test_own_operators_get_whole_floats_in_mixed_precision():
+    seen = []
+
+    def doubled(x):
+        seen.append(x.dtype)
+        return 2 * x
+
+    def gradient(by, x):
+        seen.extend([by.dtype, x.dtype])
+        return 2 * by
+
+    register_operator("twice_in_mixed", doubled, gradient)
+    b = Builder(InputSpec(12, 9, 2))
+    x = b.add("FullyConnected", b.data, name="dense", num_hidden=16)
+    x = b.add("Activation", x, name="tanh", act_type="tanh")
+    x = own(b, "twice_in_mixed", x, name="own")
+    net = b.graph("owned", b.add("FullyConnected", x, name="out", num_hidden=2))
+    settings = {**SMALL, "device": "cpu", "engine": "torch"}
+    mixed, plain = (
+        ImageClassifier(net, precision=precision, **settings).fit(IMAGES, LABELS)
+        for precision in ("mixed", "float32")
+    )
+    assert set(seen) == {np.dtype("float32")}
+    assert mixed.fingerprint() != plain.fingerprint()
+    np.testing.assert_allclose(mixed.history_["loss"], plain.history_["loss"], rtol=0.02)
 
 
 def test_an_engine_that_is_none_is_refused_by_name():
