@@ -261,6 +261,7 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
             values = self._recoded(y, len(images), outcome)
         counts = np.ones(len(images))
         if sample_weight is not None:
+            _refuse_no_weight(sample_weight)
             counts = _check_sample_weight(sample_weight, counts, dtype=np.float64)
             if (counts < 0).any():
                 row = int(np.flatnonzero(counts < 0)[0]) + 1
@@ -631,6 +632,16 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
+
+
+def _refuse_no_weight(weights: Any) -> None:
+    """Refuse weights that are all 0, of which scikit-learn does not say whose argument they are."""
+    given = np.asarray(weights)
+    if given.size and given.dtype.kind in "biuf" and not given.any():
+        raise InputError(
+            "sample_weight is 0 in all rows, so that there is nothing to learn from: give some a "
+            "weight above 0"
+        )
 
 
 def _sparing(graph: Graph, device: Device) -> Scorer:
