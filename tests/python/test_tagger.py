@@ -165,7 +165,7 @@ def test_training_on_forgets_thresholds_and_says_so(fitted):
 def test_weights_that_are_all_zero_are_refused(fitted):
     images, tags = tagged(20)
     for learn in (mlp().fit, loads(fitted.to_bytes()).update):
-        with pytest.raises(InputError, match="sample_weight is 0 in all rows"):
+        with pytest.raises(InputError, match="sample_weight is zero in all rows"):
             learn(images, tags, sample_weight=np.zeros(20))
 
 
