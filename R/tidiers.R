@@ -132,10 +132,10 @@ augment.image_classifier <- function(x, newdata, ...) {
 #' @param newdata A data frame with images, or images, see [predict()][predict.diglot_captioner].
 #' @param ... For `augment()`: passed on to [predict()][predict.diglot_captioner], such as `beams`.
 #' @return A tibble.
-#' - `tidy()`: one row an epoch: `epoch`, `loss` (per word); with validation data `val_loss`, and
-#'   `val_bleu_4`, `val_rouge_l` and `val_cider_d` of generated captions; with `self_critical`
-#'   epochs `reward`, the CIDEr-D of the captions that were drawn; then `learning_rate`, `seconds`
-#'   and `images_per_second`.
+#' - `tidy()`: one row an epoch: `epoch`, `loss` (per word); with validation data `val_loss`
+#'   (without label smoothing), and `val_bleu_4`, `val_rouge_l` and `val_cider_d` of generated
+#'   captions; with `self_critical` epochs `reward`, the CIDEr-D of the captions that were drawn;
+#'   then `learning_rate`, `seconds` and `images_per_second`.
 #' - `glance()`: one row: `encoder`, `decoder`, `parameters`, `words` (of the vocabulary),
 #'   `captions` (that it was trained on), `epochs`, the measures of the last epoch, `seconds` in
 #'   all, `device`, `seed` and `fingerprint`.

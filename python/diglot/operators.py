@@ -276,11 +276,15 @@ def _deconv_shapes(attrs: Attrs, inputs: Sequence[Shape]) -> list[Shape]:
     target = attrs.numbers("target_shape", n, 0)
     if any(a >= s for a, s in zip(adj, stride, strict=True)):
         raise ModelFileError(f"its adj {adj} must be below its stride {stride}")
-    out = [
-        target[i]
-        or stride[i] * (sides[i] - 1) + dilate[i] * (kernel[i] - 1) + 1 - 2 * pad[i] + adj[i]
-        for i in range(n)
-    ]
+    whole = [stride[i] * (sides[i] - 1) + dilate[i] * (kernel[i] - 1) + 1 for i in range(n)]
+    for size, wanted, step in zip(whole, target, stride, strict=True):
+        if wanted and (wanted > size or (size - wanted) % 2 >= step):
+            # What is too much goes away on both sides; the odd one is made up for by adj.
+            raise ModelFileError(
+                f"its target_shape {target} is beyond the whole answer, {tuple(whole)}, or less by "
+                "an odd number where the stride is 1: no engine computes that"
+            )
+    out = [target[i] or whole[i] - 2 * pad[i] + adj[i] for i in range(n)]
     return [(inputs[0][0], attrs.whole("num_filter"), *out)]
 
 

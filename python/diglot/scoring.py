@@ -286,7 +286,10 @@ def _fault(spec: Any, path: str) -> tuple[str, str] | None:
 def _place_fault(path: str) -> str | None:
     if os.path.isdir(os.path.expanduser(path) if path.startswith("~") else path):
         return "folder"
-    size = file_size(path)
+    try:
+        size = file_size(path)
+    except ImageError:  # it is in a packed file whose list is missing or damaged
+        return "damaged"
     if size is None:
         return "missing"
     return "empty" if size == 0 else None

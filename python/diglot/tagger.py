@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from diglot.graph import Graph
 from diglot.outcomes.tags import Tags, encode_tags
 from diglot.outcomes.thresholds import best_thresholds
 from diglot.predictor import ImagePredictor
+
+_THRESHOLD = 0.5  # of each tag, until they are tuned
 
 
 class ImageTagger(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImagePredictor):
@@ -201,9 +204,16 @@ class ImageTagger(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImagePredic
         return encode_tags(y, rows, outcome.tags)[0]
 
     def _settled(self, fitted: Any, seen: Any, fit: Any, session: Any) -> None:
+        tuned = session.first_epoch > 0 and (self.thresholds_ != _THRESHOLD).any()
         self.tags_ = seen.outcome.tags
-        self.thresholds_ = np.full(len(self.tags_), 0.5)
+        self.thresholds_ = np.full(len(self.tags_), _THRESHOLD)
         super()._settled(fitted, seen, fit, session)
+        if tuned:
+            warnings.warn(
+                f"The weights are others now, so that all thresholds are {_THRESHOLD} again: call "
+                "tune_thresholds() again.",
+                stacklevel=2,
+            )
 
     # ---- answers
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -166,13 +167,25 @@ def embed(
     layer: str | None = None,
     *,
     executor: Scorer | None = None,
+    beside: Mapping[str, np.ndarray] | None = None,
     engine: str = "auto",
     memory_limit: int | None = None,
     threads: int | None = None,
     verbose: Any = "auto",
 ) -> np.ndarray:
-    """Return a layer's output for images; see :meth:`Network.embed`."""
-    part = graph.up_to(layer or graph.features or graph.head)
+    """Return a layer's output for images; see :meth:`Network.embed`.
+
+    ``beside`` are further inputs, by name, of which the layer may need some: a row an image.
+    """
+    layer = layer or graph.features or graph.head
+    part, beside = graph.up_to(layer), beside or {}
+    wanted = [name for name in part.inputs if name != "data"]
+    if missing := [name for name in wanted if name not in beside]:
+        raise InputError(
+            f"layer {layer!r} of network {graph.name!r} is computed from {', '.join(missing)}, "
+            "too, and not from images alone: choose a layer before these, or ask the model that "
+            "was fitted"
+        )
     images = as_images(X, allow_empty=True)
     empty = np.empty((0, *part.output_shape), np.float32)
     if not len(images):
@@ -187,7 +200,8 @@ def embed(
         try:
             here = runner.device.kind == "cpu"
             for _, data in batches(ready, rows, threads=threads, alternate=here):
-                parts.append(_places_last(runner.forward({"data": data})))
+                mine = {name: beside[name][done : done + len(data)] for name in wanted}
+                parts.append(_places_last(runner.forward({"data": data, **mine})))
                 done += len(data)
                 listener.step(done)
         finally:

@@ -18,6 +18,7 @@ from sklearn.base import clone
 import diglot.estimators.frozen as frozen
 from diglot import ImageCaptioner, ImageClassifier, load, loads, network, storage
 from diglot.captioner import Caption
+from diglot.captions.vocabulary import BEGIN, END
 from diglot.errors import (
     DeviceError,
     DiglotError,
@@ -28,6 +29,7 @@ from diglot.errors import (
     ModelFileError,
 )
 from diglot.evaluation import CiderD, evaluate_captions
+from diglot.images import as_images, batches
 from diglot.training import Checkpoints
 from fuzz import damaged
 from graph_checks import random_weights
@@ -345,6 +347,40 @@ def test_each_epoch_is_judged_by_its_text():
     last = model.history_.iloc[-1]
     for name in ("bleu_4", "rouge_l", "cider_d"):
         assert last[f"val_{name}"] == pytest.approx(estimates[name], abs=1e-9)
+
+
+def cross_entropy(model, images, captions):
+    """Return the mean of -log p over all words, as the decoder says them one after the other."""
+    speaker, total, count = model._speaker(False), 0.0, 0
+    with model._prepared(as_images(images), model.network_) as ready:
+        for place, texts in enumerate(captions):
+            ((_, data),) = batches(ready, [np.array([place])], ahead=0)
+            for text in texts:
+                speaker.see(data)
+                speaker.begin(1)
+                said = BEGIN
+                for token in (*model.vocabulary_.encode(text), END):
+                    log_p, _ = speaker.step(np.array([[said]]))
+                    total, count, said = total - float(log_p[0, 0, token]), count + 1, token
+    return total / count
+
+
+@pytest.mark.parametrize("train", ["all", "decoder"])  # in the second, features are kept
+def test_losses_of_all_phases_are_the_models_own_cross_entropy(train):
+    """And not the smoothed one that it learns by, else they would fall when rewards begin."""
+    held = (NEW[:6], TRUTH[:6])
+    seen = []
+
+    def look(record):
+        seen.append(record["val_loss"])
+        return record["epoch"] < stop
+
+    settings = {"epochs": 2, "self_critical": 1, "label_smoothing": 0.4, "restore_best": False}
+    for stop in (2, 3):
+        model = captioner(encoder(), train=train, callbacks=look, **settings)
+        model.fit(FEW, THEIRS, validation_data=held)
+        assert len(model.history_) == stop
+        assert seen[-1] == pytest.approx(cross_entropy(model, *held), rel=1e-5)
 
 
 def held_out(model, count, share):

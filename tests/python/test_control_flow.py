@@ -363,6 +363,9 @@ def test_bodies_that_cannot_be_are_refused():
         foreach(b, lambda i, x, s: (i.add("BatchNorm", x[0], name="bn"), s), flat, name="three")
     with pytest.raises(ModelFileError, match="Dropout"):
         foreach(b, lambda i, x, s: (i.add("Dropout", x[0], name="d", p=0.5), s), flat, name="four")
+    with pytest.raises(ModelFileError, match="LeakyReLU"):
+        slopes = {"name": "r", "act_type": "rrelu"}
+        foreach(b, lambda i, x, s: (i.add("LeakyReLU", x[0], **slopes), s), flat, name="slopes")
     escaped = []
 
     def leaks(inner, x, s):

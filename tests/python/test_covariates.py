@@ -22,6 +22,7 @@ from diglot.outcomes.contrasts import contrast_matrix
 from diglot.predictor.coefficients import group_codes
 from diglot.predictor.refit import Refit
 from diglot.training import Checkpoints
+from diglot.weighted import Network
 
 LEVELS = ["a", "b", "c", "d"]
 
@@ -296,6 +297,22 @@ def test_answers_need_the_covariates():
     reordered = table[["sex", "age", "image"]]
     np.testing.assert_array_equal(model.predict_proba(reordered), model.predict_proba(table))
     assert model.evaluate(table, np.where(eta > 0, "yes", "no"), resamples=20)["n"].iloc[0] == 40
+
+
+def test_layers_behind_the_covariates_are_computed_with_them():
+    table, eta, _ = people(40)
+    model = ImageClassifier("mlp", **QUICK).fit(table, np.where(eta > 0, "yes", "no"))
+    behind = "scores_with_covariates"
+    scores = np.exp(model.embed(table, layer=behind))
+    want = model.predict_proba(table)
+    np.testing.assert_allclose(scores / scores.sum(axis=1, keepdims=True), want, atol=1e-6)
+    assert model.embed(table.iloc[:0], layer=behind).shape == (0, 2)
+    with pytest.raises(InputError, match="no covariate 'age'"):
+        model.embed(table[["image"]], layer=behind)
+    before = model.embed(table[["image"]])  # what comes before them needs none
+    np.testing.assert_array_equal(model.embed(table), before)
+    with pytest.raises(InputError, match="computed from covariates, too"):
+        Network.of(model.network_).embed(table[["image"]], behind)
 
 
 def test_the_effect_of_a_covariate_is_its_coefficient():

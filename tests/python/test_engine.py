@@ -9,8 +9,9 @@ from diglot.builder import Builder
 from diglot.engine import Device, Optimiser, devices, open_executor, pick_device
 from diglot.engine.layout import to_engine_layout
 from diglot.engine.mxnet import gpu_count, load, physical_cores, threads
+from diglot.engine.mxnet_chance import draws
 from diglot.errors import DeviceError, InputError
-from diglot.graph import InputSpec
+from diglot.graph import InputSpec, Node
 
 
 def test_the_cpu_is_always_there():
@@ -170,6 +171,45 @@ def test_losses_are_those_of_scoring():
     executor = open_executor(graph, "cpu")
     executor.prepare_training(graph, Optimiser("sgd"))
     assert executor.losses({"x": np.ones((2, 50), np.float32)}) == pytest.approx([100])
+
+
+def with_random_slopes(weight=-1.0):
+    """Return 400 equal negative numbers behind a layer with random slopes, summed up."""
+    b = Builder(InputSpec(1, 1, 1), images=False)
+    x = b.add("FullyConnected", b.input("x", (1,)), name="w", num_hidden=400, no_bias=True)
+    slopes = b.add("LeakyReLU", x, name="slopes", act_type="rrelu", upper_bound=0.5)
+    graph = b.graph("slopes", b.add("sum", slopes, name="sum", axis=1))
+    return graph.with_weights({"w_weight": np.full((400, 1), weight, np.float32)})
+
+
+def test_random_slopes_are_drawn_by_the_seed():
+    def learned(seed):
+        executor = open_executor(with_random_slopes(), "cpu")
+        executor.prepare_training(with_random_slopes(), Optimiser("sgd", momentum=0.0))
+        executor.train_step({"x": np.ones((1, 1), np.float32)}, 1.0, seed)
+        slopes = -1.0 - executor.weights()["w_weight"][:, 0]
+        assert executor.totals() == pytest.approx([-slopes.sum()], rel=1e-4)
+        return slopes, executor
+
+    slopes, executor = learned(seed=3)
+    assert 0.125 <= slopes.min() < 0.13 and 0.495 < slopes.max() <= 0.5
+    assert slopes.mean() == pytest.approx((0.125 + 0.5) / 2, abs=0.02)
+    assert np.array_equal(learned(seed=3)[0], slopes)
+    assert not np.array_equal(learned(seed=4)[0], slopes)
+    # In scoring there is their mean.
+    scored = -(1 + slopes).sum() * (0.125 + 0.5) / 2
+    x = np.ones((1, 1), np.float32)
+    assert executor.losses({"x": x}) == pytest.approx([scored], rel=1e-4)
+    assert executor.forward({"x": x}) == pytest.approx([scored], rel=1e-4)
+
+
+def test_layers_that_draw_are_known():
+    def node(op, **attrs):
+        return Node(op, "layer", attrs)
+
+    drawing = [node("Dropout"), node("RNN", p="0.5"), node("LeakyReLU", act_type="rrelu")]
+    still = [node("RNN", p="0.0"), node("RNN"), node("LeakyReLU", slope="0.1"), node("null")]
+    assert [draws(each) for each in drawing + still] == [True] * 3 + [False] * 4
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "softrelu"])

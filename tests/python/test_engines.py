@@ -13,8 +13,13 @@ import pytest
 
 import diglot
 from diglot import DBN, RBM, ImageCaptioner, ImageClassifier, ImageRegressor, ImageTagger
+from diglot.builder import Builder
+from diglot.engine import open_executor
 from diglot.errors import InputError
 from diglot.estimators import precision
+from diglot.graph import InputSpec
+from diglot.networks.layers import own
+from diglot.own_operators import register_operator
 
 pytest.importorskip("torch")
 
@@ -38,6 +43,27 @@ def on_both(make):
     return found
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_layer_is_computed_by_the_models_engine(engine, monkeypatch):
+    model = ImageClassifier("mlp", device="cpu", engine=engine, **SMALL).fit(IMAGES, LABELS)
+    asked = []
+
+    def opened(graph, device):
+        asked.append(device)
+        return open_executor(graph, device)
+
+    for module in ("predictor.base", "weighted"):
+        monkeypatch.setattr(f"diglot.{module}.open_executor", opened)
+    layers = [row["layer"] for row in model.network_.layers()]
+    answers = [model.embed(IMAGES, layer) for layer in layers]
+    assert {(device.kind, device.engine) for device in asked} == {("cpu", engine)}
+    scores = np.exp(answers[-1])
+    np.testing.assert_allclose(
+        scores / scores.sum(axis=1, keepdims=True), model.predict_proba(IMAGES), atol=1e-5
+    )
+    assert len(layers) > 2
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 def test_classifiers_learn_the_same(optimizer):
     def fitted(engine):
@@ -57,6 +83,19 @@ def test_the_same_seed_gives_the_same_bytes():
     settings = {**SMALL, "engine": "torch", "augment": "light"}
     first, again = (ImageClassifier("lenet", size=28, **settings).fit(IMAGES, LABELS) for _ in "ab")
     assert first.fingerprint() == again.fingerprint()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_random_slopes_give_the_same_bytes_again(engine):
+    b = Builder(InputSpec(12, 9, 2))
+    x = b.add("FullyConnected", b.data, name="dense", num_hidden=16)
+    x = b.add("LeakyReLU", x, name="slopes", act_type="rrelu")
+    net = b.graph("slopes", b.add("FullyConnected", x, name="out", num_hidden=2))
+    settings = {**SMALL, "engine": engine}
+    first, again, other = (
+        ImageClassifier(net, **{**settings, "seed": seed}).fit(IMAGES, LABELS) for seed in (2, 2, 3)
+    )
+    assert first.fingerprint() == again.fingerprint() != other.fingerprint()
 
 
 @pytest.mark.parametrize(("engine", "other"), [ENGINES, ENGINES[::-1]])
@@ -286,6 +325,33 @@ def test_mixed_precision_learns_and_is_pytorchs(tmp_path):
     small = {"hidden": 16, "embedding": 8, "layers": 2, "precision": "mixed"}
     told = ImageCaptioner("lenet", **small, **{**settings, "epochs": 1}).fit(IMAGES, CAPTIONS)
     assert len(told.predict(IMAGES[:3])) == 3
+
+
+def test_own_operators_get_whole_floats_in_mixed_precision():
+    seen = []
+
+    def doubled(x):
+        seen.append(x.dtype)
+        return 2 * x
+
+    def gradient(by, x):
+        seen.extend([by.dtype, x.dtype])
+        return 2 * by
+
+    register_operator("twice_in_mixed", doubled, gradient)
+    b = Builder(InputSpec(12, 9, 2))
+    x = b.add("FullyConnected", b.data, name="dense", num_hidden=16)
+    x = b.add("Activation", x, name="tanh", act_type="tanh")
+    x = own(b, "twice_in_mixed", x, name="own")
+    net = b.graph("owned", b.add("FullyConnected", x, name="out", num_hidden=2))
+    settings = {**SMALL, "device": "cpu", "engine": "torch"}
+    mixed, plain = (
+        ImageClassifier(net, precision=precision, **settings).fit(IMAGES, LABELS)
+        for precision in ("mixed", "float32")
+    )
+    assert set(seen) == {np.dtype("float32")}
+    assert mixed.fingerprint() != plain.fingerprint()
+    np.testing.assert_allclose(mixed.history_["loss"], plain.history_["loss"], rtol=0.02)
 
 
 def test_an_engine_that_is_none_is_refused_by_name():

@@ -13,8 +13,9 @@ from diglot.builder import initial_weights
 from diglot.errors import InputError
 from diglot.estimators.frozen import frozen_end
 from diglot.estimators.phases import plan_phases
+from diglot.progress import Silent
 from diglot.training import Checkpoints
-from diglot.training.range_test import suggest
+from diglot.training.range_test import range_test, suggest
 from graph_checks import forward, random_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning:mxnet")
@@ -244,6 +245,47 @@ def test_the_steepest_rate_is_found():
     found = suggest(rates, losses)
     assert 0.5e-2 < found.suggestion < 4e-2  # the running mean lags a little behind
     assert np.allclose(suggest(rates[:9], np.full(9, 2.0)).table["smoothed"], 2.0)
+
+
+class Planted:
+    """An executor and a task in one, whose losses are given."""
+
+    metrics, rows, steps = ("loss",), 1, 1
+
+    def __init__(self, losses):
+        self._losses, self._at = losses, -1
+
+    def batches(self, epoch, start):
+        yield {"weight": np.ones((1, 1))}
+
+    def train_step(self, inputs, rate, seed):
+        self._at += 1
+
+    def set_totals(self, values):
+        pass
+
+    def totals(self):
+        return np.array([self._losses[self._at]])
+
+
+FALL = 1 / (1 + np.exp(-np.linspace(-4, 4, 30)))  # from 0 to 1
+
+
+@pytest.mark.parametrize(
+    ("losses", "kept"),
+    [
+        (2 - FALL, 30),
+        (-3 * FALL, 30),  # as of counts
+        (-300 - 40 * FALL + 30 * np.resize([1, -1], 30), 30),
+        (np.r_[2 - FALL[:20], 4 * 2, 4 * 2 + 9], 21),
+        (np.r_[-3 * FALL[:20], 2.0, 50.0], 22),
+        (np.r_[-3 * FALL[:20], 50.0, 50.0], 21),
+    ],
+)
+def test_a_range_test_ends_where_losses_explode_also_those_below_zero(losses, kept):
+    planted = Planted(losses)
+    found = range_test(planted, planted, 1e-4, 1.0, len(losses), seed=1, reporter=Silent())
+    np.testing.assert_allclose(found.table["loss"], losses[:kept])
 
 
 def test_finding_a_rate_fits_nothing():

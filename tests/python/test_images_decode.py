@@ -280,6 +280,41 @@ def test_tiff_where_zero_is_white(tmp_path):
         np.testing.assert_array_equal(agree(path)[:, :, 0], white - array)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("extra", ["unassalpha", "assocalpha"])
+def test_transparent_tiff_where_zero_is_white(tmp_path, dtype, extra):
+    """Ink on white paper: where it is transparent, the paper is seen."""
+    white = np.iinfo(dtype).max
+    rng = np.random.default_rng(3)
+    ink, alpha = rng.integers(0, white + 1, (2, 5, 7)).astype(dtype)
+    alpha[0], alpha[1] = 0, white
+    share = alpha / white
+    stored = ink if extra == "unassalpha" else np.round(ink * share).astype(dtype)
+    path = tmp_path / "ink.tif"
+    layers = {"photometric": "miniswhite", "planarconfig": "contig", "extrasamples": [extra]}
+    tifffile.imwrite(path, np.stack([stored, alpha], axis=-1), **layers)
+    found = agree(path)[:, :, 0]
+    np.testing.assert_allclose(found, white - ink * share, atol=1)
+    assert (found[0] == white).all() and (found[1] == white - ink[1]).all()
+
+
+def test_palettes_of_16_bits_keep_their_colours(tmp_path):
+    rng = np.random.default_rng(4)
+    for dtype, shift in (("uint8", 8), ("uint16", 0)):
+        table = rng.integers(0, 1 << 16, (3, np.iinfo(dtype).max + 1)).astype(np.uint16)
+        places = rng.integers(0, table.shape[1], (5, 7)).astype(dtype)
+        path = tmp_path / f"{dtype}.tif"
+        tifffile.imwrite(path, places, photometric="palette", colormap=table)
+        with tifffile.TiffFile(path) as tiff:
+            wanted = tiff.pages.first.asrgb() if dtype == "uint16" else None
+        colours = np.moveaxis(table[:, places], 0, -1) >> shift
+        found = agree(path)
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, colours)
+        if wanted is not None:
+            np.testing.assert_array_equal(found, wanted)
+
+
 def test_lzw_without_imagecodecs(tmp_path):
     for mode, array in {"gray": RAMP, "rgb": COLOUR, "deep": RAMP.astype(np.uint16) * 257}.items():
         path = tmp_path / f"{mode}.tif"

@@ -22,6 +22,7 @@ from diglot import (
     InputError,
     MissingPackageError,
     predict_files,
+    read_images,
     scoring,
 )
 
@@ -411,3 +412,19 @@ def test_ten_times_the_files_take_no_more_memory(tmp_path, monkeypatch, ending):
         tracemalloc.stop()
     # Beyond the lists of names; 2,000 decoded images would be 11 MB.
     assert peaks[1] - peaks[0] < 1_000_000, peaks
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_text("junk")])
+def test_a_packed_file_without_its_list_is_reported(model, tmp_path, change):
+    images, _ = drawn(4)
+    folder = tmp_path / "photos"
+    saved(images, folder)
+    read_images(folder, cache=tmp_path / "photos.rec")
+    (fine,) = saved(images[:1], tmp_path / "fine")
+    packed = str(tmp_path / "photos.rec" / "00001.png")
+    change(tmp_path / "photos.jsonl")
+    with pytest.warns(UserWarning, match="1 of 2 files could not be read"):
+        found = predict_files(model, [packed, fine], on_error="report")
+    assert found.table["file"].tolist() == [fine]
+    assert found.failures[["row", "file", "kind"]].to_numpy().tolist() == [[0, packed, "damaged"]]
+    assert "photos.jsonl" in found.failures["message"][0]

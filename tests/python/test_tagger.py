@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -140,6 +142,31 @@ def test_smoothing_pulls_each_tag_towards_a_half():
     assert sharp.loc[has, "top"].mean() > 0.97
     assert smooth.loc[has, "top"].mean() == pytest.approx(0.8, abs=0.06)
     assert smooth.loc[~has, "top"].mean() == pytest.approx(0.2, abs=0.06)
+
+
+def test_training_on_forgets_thresholds_and_says_so(fitted):
+    images, tags = tagged(60, seed=3)
+    model = loads(fitted.to_bytes())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.update(images, tags)  # there were none to lose
+    model.tune_thresholds(images, tags)
+    assert (model.thresholds_ != 0.5).any()
+    with pytest.warns(UserWarning, match=r"call tune_thresholds\(\) again"):
+        model.update(images, tags)
+    assert (model.thresholds_ == 0.5).all()
+    model.tune_thresholds(images, tags)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(images, tags)  # begins anew
+    assert (model.thresholds_ == 0.5).all()
+
+
+def test_weights_that_are_all_zero_are_refused(fitted):
+    images, tags = tagged(20)
+    for learn in (mlp().fit, loads(fitted.to_bytes()).update):
+        with pytest.raises(InputError, match="sample_weight is zero in all rows"):
+            learn(images, tags, sample_weight=np.zeros(20))
 
 
 def test_evaluation_uses_the_thresholds(fitted):

@@ -9,7 +9,7 @@ import pytest
 
 from diglot.builder import Builder
 from diglot.control_flow import cond, foreach, while_loop
-from diglot.errors import InputError
+from diglot.errors import DiglotError, InputError
 from diglot.graph import InputSpec, Node
 from diglot.operators import OPERATORS
 from diglot.own_operators import register_operator
@@ -189,6 +189,21 @@ def test_pooling_by_powers_keeps_the_sign_of_odd_ones(mx, power, everywhere):
     agree(mx, "Pooling", [(3, 6, 7)], {**attrs, "global_pool": everywhere})
 
 
+@pytest.mark.parametrize("power", [2, 3])
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_pooling_by_powers_of_nothing_has_no_gradient(mx, power, everywhere):
+    """Where whole windows are 0, as behind dropout, a root is infinitely steep."""
+    attrs = {"kernel": (2, 3), "stride": (2, 2), "pool_type": "lp", "p_value": power}
+    graph = one_layer("Pooling", [(3, 6, 7)], {**attrs, "global_pool": everywhere})
+    values = values_of(graph)
+    values["input0"][0, :, :4] = 0.0
+    values["input0"][1] = 0.0
+    assert_engines_agree(mx, graph, values)
+    (found,), gradients, _ = on_torch(graph, values)
+    assert (found == 0).any() and np.isfinite(gradients["input0"]).all()
+    assert (gradients["input0"][1] == 0).all() and (gradients["input0"][2] != 0).any()
+
+
 @pytest.mark.parametrize("rows", [1, 2])
 @pytest.mark.parametrize("op", ["BatchNorm", "InstanceNorm", "GroupNorm"])
 def test_norms_of_a_single_number(mx, op, rows):
@@ -244,6 +259,27 @@ def test_windows_along_one_axis_and_three(mx, rank):
 def test_deconvolution_to_a_given_size(mx):
     attrs = {"kernel": (3, 3), "stride": (2, 2), "num_filter": 2, "target_shape": (11, 16)}
     agree(mx, "Deconvolution", [(4, 6, 8)], attrs)
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(4, 1), (5, 1), (6, 3), (5, 3)])
+def test_deconvolution_to_any_size_that_mxnet_takes(mx, kernel, stride):
+    """An odd number too many at a stride of 1 neither engine takes, nor what is beyond the whole.
+
+    The network is refused where it is read, before an engine meets it.
+    """
+    height, width = (stride * (side - 1) + kernel for side in (5, 6))
+    for less in range(-1, 4):
+        attrs = {"kernel": (kernel,) * 2, "stride": (stride,) * 2, "num_filter": 2}
+        attrs["target_shape"] = (height - less, width - 2)
+        settings = {name: str(value) for name, value in attrs.items()}
+        symbol = mx.sym.Deconvolution(mx.sym.var("data"), **settings)
+        try:
+            symbol.simple_bind(mx.cpu(), data=(1, 4, 5, 6))
+        except RuntimeError:
+            with pytest.raises(DiglotError, match="target_shape"):
+                one_layer("Deconvolution", [(4, 5, 6)], attrs)
+        else:
+            agree(mx, "Deconvolution", [(4, 5, 6)], attrs)
 
 
 @pytest.mark.parametrize("mode", ["constant", "edge", "reflect"])

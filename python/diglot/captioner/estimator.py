@@ -172,9 +172,9 @@ class ImageCaptioner(WithPrecision, NetworkEstimator):
     network_ : Graph
         Encoder and decoder with their weights.
     history_ : DataFrame
-        One row an epoch: epoch, loss (per word), with validation val_loss, val_bleu_4,
-        val_rouge_l and val_cider_d, in self-critical epochs reward (CIDEr-D of the samples);
-        learning_rate, seconds, images_per_second.
+        One row an epoch: epoch, loss (per word), with validation val_loss (per word, without
+        label smoothing), val_bleu_4, val_rouge_l and val_cider_d, in self-critical epochs reward
+        (CIDEr-D of the samples); learning_rate, seconds, images_per_second.
     longest_ : int
         How many words a caption has at most.
     int8_ : Int8 or None

@@ -18,7 +18,7 @@ from diglot.captioner.graphs import training_graph
 from diglot.captioner.speaker import Speaker
 from diglot.captioner.task import Judge, LikelihoodTask, Recipe, SelfCriticalTask
 from diglot.captions.vocabulary import Vocabulary
-from diglot.engine import Device, Executor, Optimiser
+from diglot.engine import Device, Executor, Optimiser, open_executor
 from diglot.estimators.feed import Feed
 from diglot.estimators.frozen import Frozen
 from diglot.estimators.phases import (
@@ -181,7 +181,10 @@ def _judge(fit: Fit, rest: Graph, frozen: Frozen | None, speaker: Speaker) -> Ju
         return None
     feed = _feed(fit, fit.held, frozen, score_batch(rest), None)
     groups = Groups.of(fit.held.coded, fit.width)
-    return Judge(feed, fit.held.captioned, groups, fit.vocabulary, speaker, fit.longest)
+    graph = training_graph(rest).with_weights(rest.weights)
+    likelihood = open_executor(graph, fit.device, changing=True)
+    held = fit.held.captioned
+    return Judge(feed, held, groups, fit.vocabulary, speaker, likelihood, fit.longest)
 
 
 def _feed(fit: Fit, rows: Rows, frozen: Frozen | None, batch: int, augment: Augment | None) -> Feed:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from diglot.batching import Sparing
 from diglot.captioner.captioned import Captioned, Groups, bucket_bounds
 from diglot.captioner.decoding import beam_search, sample
 from diglot.captioner.speaker import Speaker
@@ -33,6 +34,9 @@ class Judge:
     vocabulary : Vocabulary
     speaker : Speaker
         Generates the text; it gets the weights of the moment.
+    likelihood : Executor
+        Computes the captions' loss, without label smoothing, whatever is trained for: so losses
+        of all phases compare. It gets the same weights.
     longest : int
         How many words a text may have.
     """
@@ -44,24 +48,28 @@ class Judge:
         groups: Groups,
         vocabulary: Vocabulary,
         speaker: Speaker,
+        likelihood: Executor,
         longest: int,
     ) -> None:
         self.feed = feed
         self._groups, self._vocabulary = groups, vocabulary
         self._speaker, self._longest = speaker, longest
+        self._likelihood, self._losses = likelihood, Sparing(likelihood)
         lowercase = vocabulary.lowercase
         self._references = [[tokenise(t, lowercase) for t in texts] for texts in held.texts]
         self._cider = CiderD(self._references)
 
     def __call__(self, executor: Executor) -> dict[str, float]:
         """Return the measures with the weights that the executor holds."""
-        self._speaker.load_weights(executor.weights())
+        weights = executor.weights()
+        self._speaker.load_weights(weights)
+        self._likelihood.load_weights(weights)
         loss, told, start = 0.0, [], 0
         for data in self.feed.all():
             self._speaker.see(data)
             best = beam_search(self._speaker, beams=1, max_length=self._longest)
             told += [self._vocabulary.tokens(list(found[0].tokens)) for found in best]
-            loss += self._loss(executor, data, start)
+            loss += self._loss(data, start)
             start += len(data)
         bleu = bleu_scores(bleu_statistics(told, self._references).sum(axis=0))
         cider = self._cider.score(np.arange(len(told)), told)
@@ -73,14 +81,13 @@ class Judge:
         )
         return dict(zip(MEASURES, values, strict=True))
 
-    def _loss(self, executor: Executor, data: np.ndarray, start: int) -> float:
+    def _loss(self, data: np.ndarray, start: int) -> float:
         """Return the summed loss of all captions of a batch of images."""
         groups = self._groups
         mine = np.flatnonzero((groups.images >= start) & (groups.images < start + len(data)))
         arrays = groups.arrays(mine, int(groups.lengths.max()))
         inputs = {self.feed.name: data[groups.images[mine] - start], **arrays}
-        inputs["reward"] = np.zeros((len(mine), 1), np.float32)  # self-critical training's
-        return float(executor.losses(inputs)[0])
+        return float(self._losses.forward(inputs).sum(dtype=np.float64))
 
 
 @dataclass(frozen=True)

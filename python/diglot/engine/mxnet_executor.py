@@ -6,7 +6,6 @@ import threading
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,39 +13,22 @@ import numpy as np
 from diglot.engine import STEADY_ROWS, Device, Optimiser, Weigh
 from diglot.engine.layout import engine_input, from_engine_layout
 from diglot.engine.mxnet import errors_translated, load
+from diglot.engine.mxnet_chance import (
+    draws,
+    has_random_slopes,
+    with_drawn_slopes,
+    without_chance,
+)
 from diglot.engine.mxnet_operators import has_own, make_known
 from diglot.engine.mxnet_optimisers import Updater
 from diglot.engine.mxnet_versions import fuse, make_parameters, read_graph, same_arrays, shared
 from diglot.engine.shortcuts import pooled_first
 from diglot.engine.vectors import whole_vectors
 from diglot.errors import InputError
-from diglot.graph import Graph, Node, Parameter
-from diglot.operators import Attrs
+from diglot.graph import Graph, Parameter
 
-_RANDOM = {"Dropout"}
 # What a fused dense layer computes along with itself.
 _TAKEN_ALONG = {"Activation", "LeakyReLU", "abs", "clip", "exp", "sqrt", "square"}
-
-
-def _as_in_scoring(graph: Graph) -> Graph:
-    """Return the graph that computes in training mode what this one does in scoring mode.
-
-    Only in training mode does MXNet keep what it needs for gradients: in scoring mode those of a
-    maximum over windows are silently wrong on a CPU.
-    """
-    frozen = graph.frozen(graph.parameters)
-    return replace(frozen, nodes=tuple(map(_without_chance, frozen.nodes)))
-
-
-def _without_chance(node: Node) -> Node:
-    """Return the node as it is when nothing is drawn: of a random slope there is the mean."""
-    if node.op in ("Dropout", "RNN"):
-        return replace(node, attrs={**node.attrs, "p": "0"})
-    if node.op == "LeakyReLU" and node.attrs.get("act_type") == "rrelu":
-        attrs = Attrs(node.attrs)
-        slope = (attrs.get("lower_bound", 0.125) + attrs.get("upper_bound", 0.334)) / 2
-        return replace(node, attrs={"act_type": "leaky", "slope": str(slope)})
-    return node
 
 
 def fuses_soundly(graph: Graph) -> bool:
@@ -106,11 +88,16 @@ class MXNetExecutor:
         return made
 
     def _block(
-        self, graph: Graph, *, fused: bool = False, vectors: bool = False
+        self, graph: Graph, *, fused: bool = False, vectors: bool = False, drawn: bool = False
     ) -> tuple[list[str], Any]:
         if has_own(graph):
             make_known()
-        symbol = read_graph(self._mx, graph, whole_vectors if vectors else None)
+
+        def turned(read: Graph) -> Graph:
+            wide = whole_vectors(read) if vectors else read
+            return with_drawn_slopes(wide) if drawn else wide
+
+        symbol = read_graph(self._mx, graph, turned)
         if fused:
             # Convolutions take normalisation, activation and sums along: up to three times as
             # fast, but for weights that stay, as what was made of them is kept.
@@ -148,7 +135,8 @@ class MXNetExecutor:
                     self._arrays[name].grad_req = "null"
         self._training, self._train, self._train_inputs = pooled_first(graph), {}, graph.inputs
         self._score = None
-        self._random = any(node.op in _RANDOM for node in graph.nodes)
+        self._random = any(map(draws, graph.nodes))
+        self._drawn = any(map(has_random_slopes, graph.nodes))
         self._updater = Updater(
             self._mx,
             optimiser,
@@ -176,20 +164,26 @@ class MXNetExecutor:
         for total, output in zip(self._totals, outputs, strict=True):
             total += output.sum()
 
-    def _training_outputs(self, inputs: Mapping[str, np.ndarray]) -> Sequence[Any]:
+    def _training_outputs(
+        self, inputs: Mapping[str, np.ndarray], *, scoring: bool = False
+    ) -> Sequence[Any]:
         arrays = [self._array(engine_input(n, inputs[n])) for n in self._train_inputs]
         # A block plans its memory for one shape; sequences come in several lengths.
         lengths = tuple(array.shape[1:] for array in arrays)
+        graph = self._training
+        if scoring and self._drawn:  # else those slopes would be drawn in scoring, too
+            lengths, graph = (*lengths, "scoring"), without_chance(graph)
         if lengths not in self._train:
             on_cpu = self.device.kind == "cpu"
-            self._train[lengths] = self._block(self._training, vectors=on_cpu)[1]
+            self._train[lengths] = self._block(graph, vectors=on_cpu, drawn=True)[1]
         outputs = self._train[lengths](*arrays)
         return outputs if isinstance(outputs, Sequence) else [outputs]
 
     def losses(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the sums of the training graph's outputs in scoring mode; nothing changes."""
         with errors_translated(len(inputs[self._train_inputs[0]]), training=True):
-            return np.array([float(o.sum().asscalar()) for o in self._training_outputs(inputs)])
+            outputs = self._training_outputs(inputs, scoring=True)
+            return np.array([float(o.sum().asscalar()) for o in outputs])
 
     def totals(self) -> np.ndarray:
         """Return the sums of the training graph's outputs; waits for the device."""
@@ -222,7 +216,9 @@ class MXNetExecutor:
             if self._training is None:
                 for parameter in self._arrays.values():
                     parameter.grad_req = "null"  # gradients by parameters would only take time
-            self._differentiable = self._block(_as_in_scoring(self._graph))
+            self._differentiable = self._block(
+                without_chance(self._graph.frozen(self._graph.parameters))
+            )
         names, block = self._differentiable
         rows, autograd = len(inputs[wrt]), self._mx.autograd
         with errors_translated(rows):

@@ -80,7 +80,11 @@ def _root(x: Tensor, power: int) -> Tensor:
     """Return the root of a sum of powers, whose sign an odd power keeps, as MXNet does."""
     if power == 1:
         return x
-    return torch.sqrt(x) if power == 2 else torch.sign(x) * torch.abs(x) ** (1 / power)
+    # A root is infinitely steep at 0, and infinity times 0 is no number: the gradient there is 0.
+    some = x != 0
+    safe = torch.where(some, x, 1.0)
+    root = torch.sqrt(safe) if power == 2 else torch.sign(safe) * torch.abs(safe) ** (1 / power)
+    return torch.where(some, root, 0.0)
 
 
 def _global_pooling(kind: str, power: int) -> Function:

@@ -23,12 +23,14 @@ OPERATORS: dict[str, Maker] = {
 
 _SHORT = (torch.bfloat16, torch.float16)
 # What is computed with all bits of a float, also where what comes in has fewer: sums of many
-# numbers, what is steep, and losses. Others take what comes.
+# numbers, what is steep, losses, and functions of NumPy, which knows no bfloat16. Others take what
+# comes.
 _WHOLE = {
     *("softmax", "softmin", "log_softmax", "SoftmaxActivation", "make_loss", "MakeLoss"),
     *("LayerNorm", "InstanceNorm", "GroupNorm", "L2Normalization", "LRN", "norm"),
     *("sum", "mean", "prod", "nansum", "nanprod", "sum_axis"),
     *("exp", "expm1", "log", "log2", "log10", "log1p", "rsqrt", "smooth_l1", "pick"),
+    "Custom",
 }
 
 

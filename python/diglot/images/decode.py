@@ -595,7 +595,8 @@ def _plain(tiff: Any) -> bool:
     colours = {_GRAY_INVERTED: 1, _GRAY: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3}
     own = colours.get(page.photometric)
     alpha = sum(1 for extra in page.extrasamples if extra in (1, 2))
-    most = 1 if own in (1, 3) and page.photometric != _PALETTE else 0
+    opaque = (_PALETTE, _GRAY_INVERTED)  # as far as Pillow knows
+    most = 1 if own in (1, 3) and page.photometric not in opaque else 0
     return own is not None and alpha <= most and page.samplesperpixel == own + alpha
 
 
@@ -706,10 +707,12 @@ def _tiff_colours(pixels: np.ndarray, page: Any, alphas: list[int]) -> np.ndarra
             pixels = pixels.astype(np.float32)
     white = {"uint8": 255, "uint16": 65535}.get(str(pixels.dtype))
     if page.photometric == _PALETTE and white is not None:
-        table = np.asarray(page.colormap)
-        return np.ascontiguousarray((table[:, pixels[:, :, 0]] >> 8).transpose(1, 2, 0)).astype(
-            pixels.dtype
-        )
+        table = np.asarray(page.colormap)  # of 16 bits, whatever the places in it have
+        table = table >> 8 if white == 255 else table
+        colours = table[:, pixels[:, :, 0]].transpose(1, 2, 0)
+        return np.ascontiguousarray(colours).astype(pixels.dtype)
+    if page.photometric == _GRAY_INVERTED and white is not None:
+        pixels = _upright_gray(pixels, page, alphas, white)  # first, as what is behind is white
     if alphas:
         keep = [i for i in range(pixels.shape[2]) if i not in alphas]
         colour, alpha = pixels[:, :, keep], pixels[:, :, alphas[:1]]
@@ -722,12 +725,22 @@ def _tiff_colours(pixels: np.ndarray, page: Any, alphas: list[int]) -> np.ndarra
             pixels = np.clip(colour + through, 0, white).astype(pixels.dtype)
         else:
             pixels = over_white(colour, alpha, white)
-    if page.photometric == _GRAY_INVERTED and white is not None:
-        pixels = (white - pixels).astype(pixels.dtype)
     if page.photometric == _CMYK and pixels.shape[2] == 4 and white is not None:
         ink = pixels.astype(np.uint64)
         pixels = ((white - ink[:, :, :3]) * (white - ink[:, :, 3:]) // white).astype(pixels.dtype)
     return pixels
+
+
+def _upright_gray(pixels: np.ndarray, page: Any, alphas: list[int], white: int) -> np.ndarray:
+    """Return gray as light, where the file has it as ink; the samples of transparency stay."""
+    light = white - pixels
+    for alpha in alphas:
+        light[:, :, alpha] = pixels[:, :, alpha]
+    if alphas and page.extrasamples[0] == 1:  # the ink was multiplied by it already
+        inks = [i for i in range(pixels.shape[2]) if i not in alphas]
+        opaque = pixels[:, :, alphas[:1]]
+        light[:, :, inks] = opaque - np.minimum(pixels[:, :, inks], opaque)
+    return light.astype(pixels.dtype)
 
 
 def _by_pillow(file: BinaryIO, header: Header, page: Any) -> np.ndarray | None:

@@ -32,7 +32,7 @@ from diglot.estimators.phases import Fitted, plan_phases
 from diglot.estimators.precision import WithPrecision, with_precision
 from diglot.estimators.settings import epochs as epochs_of
 from diglot.estimators.settings import is_several, number, optimiser, whole
-from diglot.graph import Graph
+from diglot.graph import COVARIATES, Graph
 from diglot.images import ImageSet, as_images
 from diglot.networks import resolve
 from diglot.outcomes import Design, Outcome, bare, with_covariates
@@ -261,6 +261,7 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
             values = self._recoded(y, len(images), outcome)
         counts = np.ones(len(images))
         if sample_weight is not None:
+            _refuse_no_weight(sample_weight)
             counts = _check_sample_weight(sample_weight, counts, dtype=np.float64)
             if (counts < 0).any():
                 row = int(np.flatnonzero(counts < 0)[0]) + 1
@@ -515,6 +516,7 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
         Parameters
         ----------
         X : images
+            With their covariates where the layer comes after these.
         layer : str, optional
             A layer of ``network_.layers()``; by default what the head sees, and that with
             integers where ``predict`` answers with integers.
@@ -528,12 +530,21 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
         images = self._images(X, reset=False, allow_empty=True)
         if len(images):
             check_channels(images, self.network_.input)
-        usual = layer is None or layer == self._last_features
+        layer = self._last_features if layer is None else layer
+        part = self.network_.up_to(layer)
+        beside = None
+        if COVARIATES in part.inputs:
+            beside = {COVARIATES: self._beside(X) if len(images) else np.empty((0, 0))}
+        executor = None
+        if len(images):
+            usual = layer == self._last_features
+            executor = self._embedder() if usual else _sparing(part, self._device())
         return embed(
             self.network_,
             images,
             layer,
-            executor=self._embedder() if usual and len(images) else None,
+            executor=executor,
+            beside=beside,
             memory_limit=self.memory_limit,
             threads=self.threads,
             verbose=self.verbose,
@@ -621,6 +632,16 @@ class ImagePredictor(Explained, WithCoefficients, WithPrecision, NetworkEstimato
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
+
+
+def _refuse_no_weight(weights: Any) -> None:
+    """Refuse weights that are all 0, of which scikit-learn does not say whose argument they are."""
+    given = np.asarray(weights)
+    if given.size and given.dtype.kind in "biuf" and not given.any():
+        raise InputError(
+            "sample_weight is zero in all rows, so that there is nothing to learn from: give some a "
+            "weight above 0"
+        )
 
 
 def _sparing(graph: Graph, device: Device) -> Scorer:

@@ -121,7 +121,7 @@ def range_test(
             losses.append(float(executor.totals()[0]) / weight)
             reporter.step(step + 1, f"loss {losses[-1]:.4f}")
             least = min(least, losses[-1])
-            if not math.isfinite(losses[-1]) or losses[-1] > _EXPLODED * least + 1.0:
+            if not math.isfinite(losses[-1]) or losses[-1] > _most(losses[0], least):
                 break
     finally:
         reporter.finish()
@@ -129,6 +129,15 @@ def range_test(
     if len(finite) < 5:
         raise InputError(f"the loss explodes at a rate of {lowest:g} already: give a lower lowest=")
     return suggest(rates[: len(finite)], np.array(finite))
+
+
+def _most(first: float, least: float) -> float:
+    """Return the loss above which it has exploded.
+
+    One that may be below 0, as that of counts, is measured by its size and by how far it fell.
+    """
+    size = least if least > 0 else max(-least, first - least)
+    return least + (_EXPLODED - 1) * size + 1.0
 
 
 def _endless(task: Task):
