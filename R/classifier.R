@@ -579,19 +579,12 @@ update.image_classifier <- function(object, data, y = NULL, epochs = NULL, weigh
   count <- image_count(images)
   check_lengths(count, known_count(known), env, outcome_words[[fit_kind(object)]])
   settings <- settings_payload(if (is.null(epochs)) list() else list(epochs = epochs), env)
-  wrap <- function(answer) {
-    new_fit(
-      answer,
-      call = object$call, terms = object$terms, ordered = object$ordered
-    )
-  }
-  answer <- call_bridge(
-    "update", object$model, image_payload(images, "data", env), known, settings,
+  refitted(
+    object, "update", image_payload(images, "data", env), known, settings,
     weight_payload(weights, count, env), callback_function(callbacks, env),
     progress_function(verbose),
-    call = env, on_model = wrap
+    call = env
   )
-  wrap(answer)
 }
 
 #' @rdname update.image_classifier
