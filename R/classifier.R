@@ -112,7 +112,8 @@
 #' @param x,formula A formula such as `digit ~ image` or `grade ~ image + age + sex`: the labels,
 #'   the column of images, and covariates; or a data frame with a column `image` (or one column
 #'   only), an array, a list of matrices or a vector of file names, see below.
-#' @param data A data frame with the variables of the formula.
+#' @param data A data frame with the variables of the formula. Small ones may be from elsewhere, such
+#'   as a folder's name in `label ~ file.path(folder, name)`: their values go with the fit.
 #' @param y The labels, one for each image.
 #' @param weights How much each image counts: a vector, or for a formula an expression in `data`.
 #' @param ... Settings, see below.
@@ -205,7 +206,10 @@ training_data.formula <- function(formula, data = NULL, weights = NULL, ...,
     list(
       images = images, labels = labels, weights = weights, settings = settings,
       names = c(deparse1(parts$image), deparse1(parts$outcome)),
-      terms = list(image = parts$image, outcome = parts$outcome, covariates = beside$terms)
+      terms = c(
+        list(image = parts$image, outcome = parts$outcome, covariates = beside$terms),
+        formula_variables(parts[c("image", "outcome")], data, env, image_count(images))
+      )
     ),
     beside$columns, validation, known, call
   )

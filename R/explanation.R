@@ -271,8 +271,5 @@ known_labels <- function(fit, data, labels, call) {
   if (!is.null(labels)) {
     return(labels)
   }
-  outcome <- fit$terms$outcome
-  if (is.data.frame(data) && !is.null(outcome) && all(all.vars(outcome) %in% names(data))) {
-    formula_value(outcome, data, globalenv(), "data", call)
-  }
+  if (has_side(fit, data, "outcome")) side_value(fit$terms, "outcome", data, "data", call)
 }
