@@ -45,7 +45,7 @@
 #' `...` takes the settings, which have the same names and defaults as in Python:
 #' \describe{
 #'   \item{`network = "lenet"`}{a name from [networks()], or what [network()] or [pretrained()]
-#'     returns.}
+#'     returns; or a fit, whose network and weights it begins with.}
 #'   \item{`size = NULL`}{`c(height, width)`, or one number for both, to which images are brought;
 #'     by default the size that all images have.}
 #'   \item{`channels = NULL`}{1 for grey, 3 for colour; by default as the images are.}
@@ -474,6 +474,9 @@ settings_payload <- function(settings, call) {
       abort_diglot(sprintf("`%s` must not be NA; leave it out for its default.", name), call = call)
     }
   }
+  for (name in intersect(c("network", "encoder"), names(settings))) {
+    check_network(settings[[name]], name, call)
+  }
   for (name in intersect(c("checkpoint", "resume"), names(settings))) {
     if (is.character(settings[[name]])) {
       settings[[name]] <- enc2utf8(path.expand(settings[[name]]))
@@ -490,6 +493,9 @@ setting_payload <- function(value, call = NULL) {
   if (inherits(value, "diglot_dbn")) {
     return(deep_network(value, call = call))
   }
+  if (inherits(value, "diglot_model")) {
+    return(live_model(value, call)) # the bridge takes its network
+  }
   if (inherits(value, "diglot_network")) {
     return(list(name = value$name, settings = lapply(value$settings, setting_payload)))
   }
@@ -500,6 +506,24 @@ setting_payload <- function(value, call = NULL) {
     return(lapply(as.list(value), whole))
   }
   whole(value)
+}
+
+# A fit can stand for its network: a captioner's is more than one, others have none.
+check_network <- function(given, what, call) {
+  having <- c("image_classifier", "image_regressor", "image_tagger", "diglot_dbn")
+  if (inherits(given, "diglot_model") &&
+        (!inherits(given, having) || inherits(given, "hog_classifier"))) {
+    abort_diglot(
+      sprintf(
+        paste(
+          "`%s` must be a network, or a fit of image_classifier(), image_regressor() or",
+          "image_tagger(), whose network it takes; it is %s."
+        ),
+        what, describe_class(given)
+      ),
+      call = call
+    )
+  }
 }
 
 # A fit of any kind is plain data: the model file's bytes, and an environment that caches the

@@ -516,3 +516,23 @@ def test_files_of_captions_cross_as_a_table(tmp_path) -> None:
     assert (table["names"], table["types"]) == (["image", "captions"], ["text", "lists"])
     assert table["columns"][1]["values"] == ["A dog .", "A wet dog ."]
     assert bridge.read_captions(str(file), None, ["train"])["error"]["kinds"] == ["input"]
+
+
+def test_models_are_compared_by_the_text_of_their_classes() -> None:
+    from diglot import ImageClassifier
+
+    X = (np.arange(20 * 8 * 8) * 7919 % 256).reshape(20, 8, 8).astype("uint8")
+    codes = np.arange(20) % 2
+    a, b = (ImageClassifier("mlp", epochs=1, seed=s, verbose=False) for s in (1, 2))
+    a.fit(X, codes)
+    b.fit(X, pd.Categorical(codes.astype(str), categories=["1", "0"]))
+    table = done(bridge.compare_models(a, b, from_r(X.astype("int32")), codes))
+    estimates = dict(zip(table["names"], table["columns"], strict=True))
+    assert estimates["a"][0] == np.mean(a.predict(X) == codes)
+    assert estimates["b"][0] == np.mean(b.predict(X) == codes.astype(str))
+
+
+def test_a_fitted_model_stands_for_its_network(trained_bytes: bytes) -> None:
+    live = done(bridge.revive(trained_bytes))
+    assert received.settings({"network": live}, [])["network"] is live.network_
+    assert received.captioner_settings({"encoder": live})["encoder"] is live.network_

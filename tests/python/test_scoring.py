@@ -411,3 +411,13 @@ def test_ten_times_the_files_take_no_more_memory(tmp_path, monkeypatch, ending):
         tracemalloc.stop()
     # Beyond the lists of names; 2,000 decoded images would be 11 MB.
     assert peaks[1] - peaks[0] < 1_000_000, peaks
+
+
+def test_what_predicts_nothing_is_refused(tmp_path):
+    from diglot import RBM
+
+    images = drawn(4)[0]
+    paths = saved(images, tmp_path)
+    machine = RBM(n_hidden=2, epochs=1, seed=1, verbose=False).fit(images)
+    with pytest.raises(InputError, match="RBM gives features"):
+        predict_files(machine, paths)
