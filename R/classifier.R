@@ -112,8 +112,8 @@
 #' @param x,formula A formula such as `digit ~ image` or `grade ~ image + age + sex`: the labels,
 #'   the column of images, and covariates; or a data frame with a column `image` (or one column
 #'   only), an array, a list of matrices or a vector of file names, see below.
-#' @param data A data frame with the variables of the formula. Small ones may be from elsewhere, such
-#'   as a folder's name in `label ~ file.path(folder, name)`: their values go with the fit.
+#' @param data A data frame with the variables of the formula. Small ones may be from elsewhere,
+#'   such as a folder's name in `label ~ file.path(folder, name)`: their values go with the fit.
 #' @param y The labels, one for each image.
 #' @param weights How much each image counts: a vector, or for a formula an expression in `data`.
 #' @param ... Settings, see below.

@@ -376,5 +376,6 @@ test_that("a fit stands for its network, or says which fits do", {
     train(rbm(planted()$image, n_hidden = 4, epochs = 1, seed = 1)), "`network` must be",
     class = "diglot_error_input"
   )
-  expect_error(train(hog_classifier(label ~ image, frame)), "whose network", class = "diglot_error_input")
+  baseline <- hog_classifier(label ~ image, frame)
+  expect_error(train(baseline), "whose network", class = "diglot_error_input")
 })
