@@ -57,9 +57,7 @@ calibrate.image_classifier <- function(object, data, y = NULL,
   if (method != "none") {
     given <- test_payload(object, data, y, env, what = "data", labels = "y", purpose = "learn from")
   }
-  refitted(
-    object, call_bridge("calibrate", object$model, given$images, given$codes, method, call = env)
-  )
+  refitted(object, "calibrate", given$images, given$codes, method, call = env)
 }
 
 #' Let a fit answer with sets of classes, or with intervals
@@ -158,10 +156,7 @@ conformalize.image_classifier <- function(object, data, y = NULL, method = c("ap
     check_number(options[[name]], name, env, "number")
   }
   given <- test_payload(object, data, y, env, what = "data", labels = "y", purpose = "learn from")
-  refitted(
-    object,
-    call_bridge("conformalize", object$model, given$images, given$codes, options, call = env)
-  )
+  refitted(object, "conformalize", given$images, given$codes, options, call = env)
 }
 
 #' @rdname conformalize
@@ -239,10 +234,13 @@ check_share <- function(x, what, call) {
   }
 }
 
-# The fit with another model file, of the same training.
-refitted <- function(object, answer) {
-  new_fit(
-    answer,
-    call = object$call, terms = object$terms, ordered = object$ordered
-  )
+# The fit with what a function of the bridge makes of its model file; `...` is what that takes.
+refitted <- function(object, name, ..., call) {
+  wrap <- function(answer) {
+    new_fit(
+      answer,
+      call = object$call, terms = object$terms, ordered = object$ordered
+    )
+  }
+  wrap(call_bridge(name, object$model, asked_engine(object), ..., call = call, on_model = wrap))
 }

@@ -18,7 +18,8 @@
 #' `...` takes the settings, which have the same names and defaults as in Python:
 #' \describe{
 #'   \item{`encoder = "convnet"`}{a name from [networks()], what [network()] or [pretrained()]
-#'     returns, or a fit of [image_classifier()], whose network it takes.}
+#'     returns, or a fit of [image_classifier()], [image_regressor()] or [image_tagger()], whose
+#     network it takes.}
 #'   \item{`decoder = "lstm"`}{`"lstm"` or `"gru"`.}
 #'   \item{`attention = TRUE`}{whether the decoder looks at the cells of the encoder's grid for each
 #'     word, or sees the image once, as one vector.}
@@ -145,7 +146,6 @@ fit_captioner <- function(given, call, env = rlang::caller_env()) {
   captions <- caption_payload(given$labels, count, given$names[2L], env)
   validation <- caption_validation(given$settings$validation, env)
   images <- image_payload(given$images, given$names[1L], env)
-  given$settings$encoder <- encoder_payload(given$settings$encoder, env)
   run <- run_payload(given$settings, env)
   wrap <- function(answer) {
     new_captioner(
@@ -157,17 +157,6 @@ fit_captioner <- function(given, call, env = rlang::caller_env()) {
     "fit_captioner", images, captions, run$settings, validation, run$callback, run$progress,
     call = env, on_model = wrap
   ))
-}
-
-# A fitted classifier as itself: the bridge takes its network.
-encoder_payload <- function(encoder, call) {
-  if (inherits(encoder, "diglot_captioner")) {
-    abort_diglot(
-      "`encoder` must be a network or a fit of image_classifier(); this is a fitted captioner.",
-      call = call
-    )
-  }
-  if (inherits(encoder, "image_classifier")) live_model(encoder, call) else encoder
 }
 
 caption_validation <- function(validation, call) {

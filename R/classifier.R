@@ -45,7 +45,7 @@
 #' `...` takes the settings, which have the same names and defaults as in Python:
 #' \describe{
 #'   \item{`network = "lenet"`}{a name from [networks()], or what [network()] or [pretrained()]
-#'     returns.}
+#'     returns; or a fit, whose network and weights it begins with.}
 #'   \item{`size = NULL`}{`c(height, width)`, or one number for both, to which images are brought;
 #'     by default the size that all images have.}
 #'   \item{`channels = NULL`}{1 for grey, 3 for colour; by default as the images are.}
@@ -112,7 +112,8 @@
 #' @param x,formula A formula such as `digit ~ image` or `grade ~ image + age + sex`: the labels,
 #'   the column of images, and covariates; or a data frame with a column `image` (or one column
 #'   only), an array, a list of matrices or a vector of file names, see below.
-#' @param data A data frame with the variables of the formula.
+#' @param data A data frame with the variables of the formula. Small ones may be from elsewhere,
+#'   such as a folder's name in `label ~ file.path(folder, name)`: their values go with the fit.
 #' @param y The labels, one for each image.
 #' @param weights How much each image counts: a vector, or for a formula an expression in `data`.
 #' @param ... Settings, see below.
@@ -205,7 +206,10 @@ training_data.formula <- function(formula, data = NULL, weights = NULL, ...,
     list(
       images = images, labels = labels, weights = weights, settings = settings,
       names = c(deparse1(parts$image), deparse1(parts$outcome)),
-      terms = list(image = parts$image, outcome = parts$outcome, covariates = beside$terms)
+      terms = c(
+        list(image = parts$image, outcome = parts$outcome, covariates = beside$terms),
+        formula_variables(parts[c("image", "outcome")], data, env, image_count(images))
+      )
     ),
     beside$columns, validation, known, call
   )
@@ -470,6 +474,9 @@ settings_payload <- function(settings, call) {
       abort_diglot(sprintf("`%s` must not be NA; leave it out for its default.", name), call = call)
     }
   }
+  for (name in intersect(c("network", "encoder"), names(settings))) {
+    check_network(settings[[name]], name, call)
+  }
   for (name in intersect(c("checkpoint", "resume"), names(settings))) {
     if (is.character(settings[[name]])) {
       settings[[name]] <- enc2utf8(path.expand(settings[[name]]))
@@ -486,6 +493,9 @@ setting_payload <- function(value, call = NULL) {
   if (inherits(value, "diglot_dbn")) {
     return(deep_network(value, call = call))
   }
+  if (inherits(value, "diglot_model")) {
+    return(live_model(value, call)) # the bridge takes its network
+  }
   if (inherits(value, "diglot_network")) {
     return(list(name = value$name, settings = lapply(value$settings, setting_payload)))
   }
@@ -496,6 +506,24 @@ setting_payload <- function(value, call = NULL) {
     return(lapply(as.list(value), whole))
   }
   whole(value)
+}
+
+# A fit can stand for its network: a captioner's is more than one, others have none.
+check_network <- function(given, what, call) {
+  having <- c("image_classifier", "image_regressor", "image_tagger", "diglot_dbn")
+  if (inherits(given, "diglot_model") &&
+        (!inherits(given, having) || inherits(given, "hog_classifier"))) {
+    abort_diglot(
+      sprintf(
+        paste(
+          "`%s` must be a network, or a fit of image_classifier(), image_regressor() or",
+          "image_tagger(), whose network it takes; it is %s."
+        ),
+        what, describe_class(given)
+      ),
+      call = call
+    )
+  }
 }
 
 # A fit of any kind is plain data: the model file's bytes, and an environment that caches the
@@ -579,19 +607,12 @@ update.image_classifier <- function(object, data, y = NULL, epochs = NULL, weigh
   count <- image_count(images)
   check_lengths(count, known_count(known), env, outcome_words[[fit_kind(object)]])
   settings <- settings_payload(if (is.null(epochs)) list() else list(epochs = epochs), env)
-  wrap <- function(answer) {
-    new_fit(
-      answer,
-      call = object$call, terms = object$terms, ordered = object$ordered
-    )
-  }
-  answer <- call_bridge(
-    "update", object$model, image_payload(images, "data", env), known, settings,
+  refitted(
+    object, "update", image_payload(images, "data", env), known, settings,
     weight_payload(weights, count, env), callback_function(callbacks, env),
     progress_function(verbose),
-    call = env, on_model = wrap
+    call = env
   )
-  wrap(answer)
 }
 
 #' @rdname update.image_classifier

@@ -114,8 +114,8 @@ class_payload <- function(class, count, levels, call) {
   if (is.null(class)) {
     return(NULL)
   }
-  if (is.double(class) && !is.object(class)) {
-    class <- as.character(class) # a quantile
+  if (is.double(class) && !is.object(class) && any(class != round(class), na.rm = TRUE)) {
+    class <- as.character(class) # a quantile; whole numbers are spelt as levels are
   }
   codes <- code_labels(class, levels, "class", call)
   if (!length(codes) %in% c(1L, count)) {
@@ -271,8 +271,5 @@ known_labels <- function(fit, data, labels, call) {
   if (!is.null(labels)) {
     return(labels)
   }
-  outcome <- fit$terms$outcome
-  if (is.data.frame(data) && !is.null(outcome) && all(all.vars(outcome) %in% names(data))) {
-    formula_value(outcome, data, globalenv(), "data", call)
-  }
+  if (has_side(fit, data, "outcome")) side_value(fit$terms, "outcome", data, "data", call)
 }

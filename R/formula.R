@@ -95,6 +95,48 @@ formula_value <- function(expr, data, env, what = "data", call = rlang::caller_e
   })
 }
 
+# ---- what new data must hold
+
+# The variables of both sides: `columns` that new data must have, and `values` of others, such as
+# the name of a folder, which go with the fit; a formula's environment, which lm() keeps, would
+# drag all else that is in it into saveRDS(). What is one an image, or large, is data.
+formula_variables <- function(sides, data, env, count) {
+  names <- unique(unlist(lapply(sides, all.vars)))
+  columns <- intersect(names, names(data))
+  others <- mget(setdiff(names, columns), envir = env, inherits = TRUE, ifnotfound = list(NULL))
+  # names of something else, such as `b` in `a$b`, and functions, which are found where R finds them
+  others <- Filter(function(value) !is.null(value) && !is.function(value), others)
+  is_data <- vapply(others, function(value) {
+    image_count(value) == count || utils::object.size(value) > most_kept
+  }, NA)
+  list(columns = c(columns, names(others)[is_data]), values = others[!is_data])
+}
+
+most_kept <- 1e5 # bytes of a value
+
+# Those of one side that new data must have.
+side_columns <- function(terms, side) {
+  names <- all.vars(terms[[side]])
+  if (is.null(terms$columns)) names else intersect(names, terms$columns)
+}
+
+# Whether new data holds one side of the fit's formula.
+has_side <- function(fit, newdata, side) {
+  is.data.frame(newdata) && !is.null(fit$terms[[side]]) &&
+    all(side_columns(fit$terms, side) %in% names(newdata))
+}
+
+# A side's value in new data, of which other columns must not stand for the values that were kept.
+side_value <- function(terms, side, newdata, what, call) {
+  columns <- side_columns(terms, side)
+  strange <- setdiff(columns, names(newdata))
+  if (length(strange) > 0L) {
+    missing_column(strange[1L], names(newdata), what, call)
+  }
+  env <- rlang::new_environment(as.list(terms$values), parent = globalenv())
+  formula_value(terms[[side]], as.list(newdata)[columns], env, what, call)
+}
+
 missing_column <- function(name, columns, what, call) {
   has <- if (length(columns) == 0L) "no columns" else quoted(columns, 10L)
   abort_diglot(

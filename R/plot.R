@@ -110,7 +110,7 @@ fitted_pictures <- function(fit, newdata, truth, n, call) {
     abort_diglot("There is nothing to plot: `newdata` or `n` is 0.", call = call)
   }
   shown <- seq_len(min(n, count))
-  labels <- if (!is.null(truth) || has_labels(fit, newdata)) {
+  labels <- if (!is.null(truth) || has_side(fit, newdata, "outcome")) {
     label_text(newdata_labels(fit, newdata, truth, "newdata", call), "truth", call)[shown]
   }
   images <- first_images(images, length(shown))
@@ -121,11 +121,6 @@ fitted_pictures <- function(fit, newdata, truth, n, call) {
     pictures, class_column(fit, prob)$.pred_class, labels,
     probability = prob[cbind(shown, max.col(prob, "first"))]
   )
-}
-
-has_labels <- function(fit, newdata) {
-  outcome <- fit$terms$outcome
-  is.data.frame(newdata) && !is.null(outcome) && all(all.vars(outcome) %in% names(newdata))
 }
 
 history_plot <- function(history) {

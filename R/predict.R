@@ -199,15 +199,10 @@ newdata_images <- function(object, newdata, what, call) {
   if (is_observed(newdata)) {
     return(newdata)
   }
-  image <- object$terms$image
-  images <- if (!is.data.frame(newdata) || is.null(image)) {
+  images <- if (!is.data.frame(newdata) || is.null(object$terms$image)) {
     image_column(newdata, what, call)
   } else {
-    strange <- setdiff(all.vars(image), names(newdata))
-    if (length(strange) > 0L) {
-      missing_column(strange[1L], names(newdata), what, call)
-    }
-    image_column(formula_value(image, newdata, globalenv(), what, call), what, call)
+    image_column(side_value(object$terms, "image", newdata, what, call), what, call)
   }
   with_beside(images, newdata_covariates(object, newdata, what, call), what, call)
 }
@@ -217,16 +212,11 @@ newdata_labels <- function(object, newdata, y, what, call, learned = "labels") {
   if (!is.null(y)) {
     return(y)
   }
-  outcome <- object$terms$outcome
-  if (!is.data.frame(newdata) || is.null(outcome)) {
+  if (!is.data.frame(newdata) || is.null(object$terms$outcome)) {
     abort_diglot(
       sprintf("The %s of `%s` are missing: give them too.", learned, what),
       call = call
     )
   }
-  strange <- setdiff(all.vars(outcome), names(newdata))
-  if (length(strange) > 0L) {
-    missing_column(strange[1L], names(newdata), what, call)
-  }
-  formula_value(outcome, newdata, globalenv(), what, call)
+  side_value(object$terms, "outcome", newdata, what, call)
 }

@@ -159,10 +159,7 @@ conformalize.image_regressor <- function(object, data, y = NULL, ...) {
   rlang::check_dots_empty()
   env <- rlang::current_env()
   given <- test_payload(object, data, y, env, what = "data", labels = "y", purpose = "learn from")
-  refitted(
-    object,
-    call_bridge("conformalize", object$model, given$images, given$codes, list(), call = env)
-  )
+  refitted(object, "conformalize", given$images, given$codes, list(), call = env)
 }
 
 #' @rdname tidy.image_regressor

@@ -7,9 +7,9 @@
 #' it, so that a file of a stranger is safe to load. It is written beside an old one and takes its
 #' place when it is on the disk: a crash or a full disk leaves the old file or the new one, whole.
 #'
-#' Within R, [saveRDS()] does as well, and keeps the call and the formula, too: a fit holds its
-#' model file as bytes. `load_model()` gives a fit without a formula, so that data frames must have
-#' a column `image` (or one column only).
+#' Within R, [saveRDS()] does as well, and keeps the call, the formula and the engine that was asked
+#' for, too: a fit holds its model file as bytes. `load_model()` gives a fit without a formula, so
+#' that data frames must have a column `image` (or one column only).
 #'
 #' Keep `.rds` files for yourself: [readRDS()] restores any R object, which may hold code that runs
 #' when it is printed or used, and R itself does not check such files. To give a model away, or to
@@ -46,9 +46,7 @@ save_model <- function(fit, path) {
 load_model <- function(path, engine = "auto") {
   env <- rlang::current_env()
   path <- enc2utf8(path.expand(check_path(path, env)))
-  fit <- fit_from(call_bridge("load", path, engine, call = env))
-  fit$answers_by <- engine # what revives it asks for the same
-  fit
+  fit_from(call_bridge("load", path, engine, call = env))
 }
 
 # A fit of the kind that the bridge describes.
@@ -65,9 +63,9 @@ fit_from <- function(answer) {
 }
 
 # A fit from a model file's bytes: how diglot.r.fit() hands over the models of Python.
-fit_from_bytes <- function(bytes) {
+fit_from_bytes <- function(bytes, engine = "auto") {
   env <- rlang::current_env()
-  fit_from(call_bridge("describe", call_bridge("revive", bytes, call = env), call = env))
+  fit_from(call_bridge("describe", call_bridge("revive", bytes, engine, call = env), call = env))
 }
 
 check_path <- function(path, call) {
@@ -83,8 +81,12 @@ live_model <- function(fit, call = rlang::caller_env()) {
   bridge(call) # starts Python where it does not run yet
   model <- fit$cache$model
   if (is.null(model) || reticulate::py_is_null_xptr(model)) {
-    model <- call_bridge("revive", fit$model, fit$answers_by %||% "auto", call = call)
+    model <- call_bridge("revive", fit$model, asked_engine(fit), call = call)
     fit$cache$model <- model
   }
   model
 }
+
+# The engine that a fit was trained or loaded with. Its bytes do not hold it, as another machine may
+# have another: what sends them sends it beside them. The baseline has none.
+asked_engine <- function(fit) fit$settings[["engine"]] %||% "auto"

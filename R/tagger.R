@@ -138,9 +138,7 @@ tune_thresholds <- function(object, data, y = NULL, ...) {
     )
   }
   given <- test_payload(object, data, y, env, what = "data", labels = "y", purpose = "learn from")
-  refitted(
-    object, call_bridge("tune_thresholds", object$model, given$images, given$codes, call = env)
-  )
+  refitted(object, "tune_thresholds", given$images, given$codes, call = env)
 }
 
 #' @rdname evaluate.image_regressor

@@ -17,8 +17,8 @@ from diglot.boltzmann import model_file as rbm_file
 from diglot.captioner import ImageCaptioner
 from diglot.captioner import model_file as captioner_file
 from diglot.classifier import ImageClassifier
-from diglot.engine import check_engine
-from diglot.errors import ModelFileError
+from diglot.engine import check_engine, pick_device
+from diglot.errors import MissingPackageError, ModelFileError
 from diglot.estimators.base import NetworkEstimator, Runtime
 from diglot.files import path_of
 from diglot.predictor import model_file as predictor_file
@@ -97,6 +97,19 @@ def loads(data: bytes, engine: str = "auto") -> Any:
     """
     check_engine(engine)
     return _revived(*storage.decode(data), "the data", engine)
+
+
+def revive(data: bytes, engine: str = "auto") -> Any:
+    """Return the model of R's fit: its file's bytes, and the engine that was asked for.
+
+    Fits move from one machine to another: where that engine is not, the other serves.
+    """
+    if check_engine(engine) != "auto":
+        try:
+            pick_device("cpu", engine)
+        except MissingPackageError:
+            engine = "auto"
+    return loads(data, engine)
 
 
 def _revived(

@@ -128,6 +128,11 @@ def predict_files(
     (['file', 'predicted', 'prob_a', 'prob_b'], 3, 0)
     """
     check_is_fitted(model)
+    if not (hasattr(model, "predict") or hasattr(model, "predict_proba")):
+        raise InputError(
+            f"predict_files() needs a model that predicts something of an image; a "
+            f"{type(model).__name__} gives features: call its transform() (in R predict())"
+        )
     if on_error not in _ON_ERROR:
         known = ", ".join(map(repr, _ON_ERROR))
         raise InputError(f"on_error must be one of {known}, not {on_error!r}")

@@ -12,7 +12,13 @@ import pytest
 from diglot import bridge
 from diglot.bridge import plain, received
 from diglot.bridge.answers import CallbackError, answered
-from diglot.errors import DivergedError, ImageError, InputError, InterruptedFitWarning
+from diglot.errors import (
+    DivergedError,
+    ImageError,
+    InputError,
+    InterruptedFitWarning,
+    MissingPackageError,
+)
 
 
 def from_r(array: np.ndarray, axis: str = "first") -> dict:
@@ -201,7 +207,9 @@ def test_a_fit_is_the_same_as_the_classifiers() -> None:
     metrics = bridge.evaluate(live, from_r(images.astype("int32")), codes)["value"]
     assert "accuracy" in metrics["columns"][metrics["names"].index("metric")]
 
-    more = bridge.update(about["model"], from_r(images.astype("int32")), codes, {"epochs": 1.0})
+    more = bridge.update(
+        about["model"], "auto", from_r(images.astype("int32")), codes, {"epochs": 1.0}
+    )
     assert more["error"] is None, more["error"]
     assert more["value"]["description"]["fingerprint"] != about["fingerprint"]
     assert live.fingerprint() == about["fingerprint"]
@@ -294,24 +302,55 @@ def test_other_estimators_fit_and_answer(kind: str) -> None:
         assert about["family"] == "gaussian"
         found = bridge.predict_numbers(live, images, "numeric")["value"]
         np.testing.assert_array_equal(found[:, 0], live.predict(received.images(images)))
-        sure = bridge.conformalize(about["model"], images, outcome, {})["value"]["model"]
+        sure = bridge.conformalize(about["model"], "auto", images, outcome, {})["value"]["model"]
         ends = bridge.predict_numbers(sure, images, "interval", 0.5)["value"]
         assert (ends[:, 1] <= ends[:, 0]).all() and (ends[:, 0] <= ends[:, 2]).all()
     else:
         assert about["tags"] == ["a", "b"]
         assert bridge.predict_tags(live, images)["value"].shape == (20, 2)
-        tuned = bridge.tune_thresholds(about["model"], images, outcome)["value"]["description"]
+        tuned = done(bridge.tune_thresholds(about["model"], "auto", images, outcome))["description"]
         assert len(tuned["thresholds"]) == 2
         assert about["thresholds"] == [0.5, 0.5]
     table = bridge.coefficients(live, images, outcome, {"resamples": 5.0, "groups": np.arange(20)})
     assert table["error"] is None, table["error"]
     assert "cluster bootstrap percentile" in table["value"]["columns"][-2]
-    more = bridge.update(about["model"], images, outcome, {})
+    more = bridge.update(about["model"], "auto", images, outcome, {})
     assert more["value"]["description"]["fingerprint"] != about["fingerprint"]
     judged = bridge.evaluate(live, images, outcome, {"resamples": 20.0})
     assert judged["error"] is None, judged["error"]
     described = bridge.describe(bridge.revive(about["model"])["value"])["value"]["description"]
     assert described["fingerprint"] == about["fingerprint"]
+
+
+@pytest.fixture
+def trained_bytes() -> bytes:
+    from diglot import ImageClassifier
+
+    model = ImageClassifier("mlp", epochs=1, batch_size=8, seed=1, verbose=False)
+    return model.fit(np.arange(20 * 8 * 8).reshape(20, 8, 8) / 1280, np.arange(20) % 2).to_bytes()
+
+
+def test_what_changes_a_fit_keeps_its_engine(trained_bytes: bytes) -> None:
+    pytest.importorskip("torch")
+    images, codes = from_r(np.arange(20 * 8 * 8).reshape(20, 8, 8) / 1280), np.arange(20) % 2
+    more = done(bridge.update(trained_bytes, "torch", images, codes, {"epochs": 1.0}))
+    assert more["description"]["engine"] == "torch"
+    for answer in (
+        bridge.calibrate(trained_bytes, "torch", images, codes, "temperature"),
+        bridge.conformalize(trained_bytes, "torch", images, codes, {}),
+        bridge.describe(done(bridge.revive(trained_bytes, "torch"))),
+    ):
+        assert done(answer)["description"]["settings"]["engine"] == "torch"
+
+
+def test_where_its_engine_is_not_a_fit_answers_all_the_same(trained_bytes, monkeypatch) -> None:
+    def none() -> None:
+        raise MissingPackageError("there is no PyTorch here")
+
+    monkeypatch.setattr("diglot.engine.torch.load", none)
+    model = done(bridge.revive(trained_bytes, "torch"))
+    assert model.engine == "auto"
+    assert bridge.revive(trained_bytes, "caffe")["error"]["kinds"] == ["input"]
 
 
 # ---- networks with weights
@@ -477,3 +516,23 @@ def test_files_of_captions_cross_as_a_table(tmp_path) -> None:
     assert (table["names"], table["types"]) == (["image", "captions"], ["text", "lists"])
     assert table["columns"][1]["values"] == ["A dog .", "A wet dog ."]
     assert bridge.read_captions(str(file), None, ["train"])["error"]["kinds"] == ["input"]
+
+
+def test_models_are_compared_by_the_text_of_their_classes() -> None:
+    from diglot import ImageClassifier
+
+    X = (np.arange(20 * 8 * 8) * 7919 % 256).reshape(20, 8, 8).astype("uint8")
+    codes = np.arange(20) % 2
+    a, b = (ImageClassifier("mlp", epochs=1, seed=s, verbose=False) for s in (1, 2))
+    a.fit(X, codes)
+    b.fit(X, pd.Categorical(codes.astype(str), categories=["1", "0"]))
+    table = done(bridge.compare_models(a, b, from_r(X.astype("int32")), codes))
+    estimates = dict(zip(table["names"], table["columns"], strict=True))
+    assert estimates["a"][0] == np.mean(a.predict(X) == codes)
+    assert estimates["b"][0] == np.mean(b.predict(X) == codes.astype(str))
+
+
+def test_a_fitted_model_stands_for_its_network(trained_bytes: bytes) -> None:
+    live = done(bridge.revive(trained_bytes))
+    assert received.settings({"network": live}, [])["network"] is live.network_
+    assert received.captioner_settings({"encoder": live})["encoder"] is live.network_

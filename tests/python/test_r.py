@@ -341,6 +341,13 @@ def test_a_fit_of_r_comes_to_python(r, digits):
         r.fit("a text")
 
 
+def test_a_fit_keeps_its_engine_both_ways(r, model):
+    pytest.importorskip("torch")
+    fit = r.fit(diglot.loads(model.to_bytes(), "torch"))
+    assert r.model(fit).engine == "torch"
+    assert r.model(r.fit(model)).engine == "auto"
+
+
 def test_a_captioner_crosses_too(r):
     data = diglot.shapes(40, seed=1, size=32)
     given = diglot.ImageCaptioner(hidden=32, embedding=16, epochs=1, batch_size=16, seed=1)

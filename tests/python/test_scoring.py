@@ -428,3 +428,13 @@ def test_a_packed_file_without_its_list_is_reported(model, tmp_path, change):
     assert found.table["file"].tolist() == [fine]
     assert found.failures[["row", "file", "kind"]].to_numpy().tolist() == [[0, packed, "damaged"]]
     assert "photos.jsonl" in found.failures["message"][0]
+
+
+def test_what_predicts_nothing_is_refused(tmp_path):
+    from diglot import RBM
+
+    images = drawn(4)[0]
+    paths = saved(images, tmp_path)
+    machine = RBM(n_hidden=2, epochs=1, seed=1, verbose=False).fit(images)
+    with pytest.raises(InputError, match="RBM gives features"):
+        predict_files(machine, paths)

@@ -105,7 +105,8 @@ def _assert_folds(graph, left=0):
 
 
 @pytest.mark.parametrize(
-    ("name", "left"), [("resnet20", 0), ("mobilenet_v2", 0), ("vgg11_bn", 0), ("densenet121", 58 + 3 + 1)]
+    ("name", "left"),
+    [("resnet20", 0), ("mobilenet_v2", 0), ("vgg11_bn", 0), ("densenet121", 58 + 3 + 1)],
 )
 def test_networks_answer_the_same_with_their_norms_folded(name, left):
     _assert_folds(_judged(network(name, classes=3, size=32, channels=3)), left)

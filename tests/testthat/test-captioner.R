@@ -545,3 +545,15 @@ test_that("bad questions are refused, naming the culprit", {
   refused(predict(fit, data, top_p = 2), "top_p")
   refused(evaluate(fit, data, c("a cat", " ")), "row 2")
 })
+
+test_that("an encoder may be the network of numbers, too", {
+  skip_if_no_diglot()
+  data <- drawn(24L)
+  data$ink <- vapply(data$image, mean, 0)
+  numbers <- image_regressor(
+    ink ~ image, data,
+    network = "convnet", epochs = 1, seed = 1
+  )
+  fit <- train_captions(captions ~ image, data = data, encoder = numbers)
+  expect_identical(fit$network$name, "convnet")
+})

@@ -186,3 +186,17 @@ test_that("defaults are Python's", {
     }
   }
 })
+
+test_that("levels are the same by their text, whatever they were", {
+  skip_if_no_diglot()
+  data <- planted_tibble()
+  numbers <- data
+  numbers$label <- as.integer(data$label) - 1L
+  data$label <- factor(numbers$label, levels = 1:0)
+  a <- image_classifier(label ~ image, numbers, network = "mlp", epochs = 1, seed = 1)
+  b <- image_classifier(label ~ image, data, network = "mlp", epochs = 2, seed = 2)
+  table <- compare_models(a, b, numbers, resamples = 0)
+  accuracy <- table[table$metric == "accuracy", ]
+  expect_equal(accuracy$a, mean(predict(a, numbers)$.pred_class == numbers$label))
+  expect_equal(accuracy$b, mean(predict(b, numbers)$.pred_class == numbers$label))
+})

@@ -80,6 +80,42 @@ test_that("what one engine has learned, the other goes on with", {
   expect_error(load_model(file, engine = "caffe"), "engine must be", class = "diglot_error_input")
 })
 
+test_that("a fit keeps its engine, whatever is made of it", {
+  skip_if_no_torch()
+  frame <- planted_tibble()
+  fit <- on_engine("mxnet")
+  file <- withr::local_tempfile(fileext = ".safetensors")
+  save_model(fit, file)
+  loaded <- load_model(file, engine = "torch")
+  labels <- frame$label
+  expect_identical(update(loaded, frame["image"], labels)$engine, "torch")
+  fits <- list(
+    on_engine("torch"), suppressWarnings(calibrate(loaded, frame["image"], labels)),
+    conformalize(loaded, frame["image"], labels), unserialize(serialize(loaded, NULL))
+  )
+  for (other in fits) {
+    expect_identical(other$settings$engine, "torch")
+    again <- unserialize(serialize(other, NULL)) # as readRDS() does
+    predict(again, frame["image"])
+    expect_identical(again$cache$model$engine, "torch")
+    expect_identical(suppressWarnings(update(again, frame["image"], labels))$engine, "torch")
+  }
+  mixed <- on_engine("torch", precision = "mixed", device = "cpu")
+  expect_identical(update(mixed, frame)$engine, "torch")
+})
+
+test_that("a tagger keeps its engine, too", {
+  skip_if_no_torch()
+  data <- planted_tibble()
+  data$two <- data$label == "two"
+  data$odd <- seq_len(nrow(data)) %% 3L == 0L
+  fit <- image_tagger(
+    cbind(two, odd) ~ image, data,
+    network = "mlp", epochs = 1, seed = 1, engine = "torch"
+  )
+  expect_identical(tune_thresholds(fit, data)$settings$engine, "torch")
+})
+
 test_that("a fit that one engine began is resumed on the other", {
   skip_if_no_torch()
   whole <- on_engine("mxnet")

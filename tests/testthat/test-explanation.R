@@ -232,3 +232,13 @@ test_that("nearest images may be without labels, of none, or by angle", {
     class = "diglot_error_input"
   )
 })
+
+test_that("whole numbers name levels as they are spelt", {
+  skip_if_no_diglot()
+  data <- planted_tibble()
+  data$label <- ifelse(data$label == "two", 100000, 2)
+  fit <- image_classifier(label ~ image, data, network = "mlp", epochs = 1, seed = 1)
+  found <- explain(fit, data[1:2, ], class = 100000, method = "occlusion", segments = 4)
+  expect_identical(as.character(found$classes), rep("100000", 2L))
+  expect_false(anyNA(worst_errors(fit, data)$truth))
+})

@@ -360,3 +360,22 @@ test_that("a hub that is not there is a download error", {
     class = "diglot_error_download"
   )
 })
+
+test_that("a fit stands for its network, or says which fits do", {
+  skip_if_no_diglot()
+  fit <- small_fit()
+  frame <- planted_tibble()
+  train <- function(network) {
+    image_classifier(label ~ image, frame, network = network, train = "head", epochs = 1, seed = 1)
+  }
+  other <- train(fit)
+  expect_equal(embed(other, frame[1:3, ]), embed(fit, frame[1:3, ]), tolerance = 1e-5)
+  numbers <- image_regressor(size ~ image, measured(), network = "mlp", epochs = 1, seed = 1)
+  expect_s3_class(train(numbers), "image_classifier")
+  expect_error(
+    train(rbm(planted()$image, n_hidden = 4, epochs = 1, seed = 1)), "`network` must be",
+    class = "diglot_error_input"
+  )
+  baseline <- hog_classifier(label ~ image, frame)
+  expect_error(train(baseline), "whose network", class = "diglot_error_input")
+})

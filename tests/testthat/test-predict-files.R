@@ -140,3 +140,8 @@ test_that("what cannot be used is refused, and the defaults are Python's", {
   expect_identical(theirs$proba, ours$proba)
   expect_identical(theirs$verbose, eval(ours$verbose))
 })
+
+test_that("a machine, which predicts nothing, is refused", {
+  machine <- rbm(planted()$image, n_hidden = 4, epochs = 1, seed = 1)
+  expect_error(predict_files(machine, planted_files()), "features", class = "diglot_error_input")
+})

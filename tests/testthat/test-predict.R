@@ -23,6 +23,49 @@ test_that("newdata may be images of any form", {
   expect_equal(predict(fit, planted(6L)$image, type = "prob"), prob)
 })
 
+test_that("variables of the formula that are no columns go with the fit", {
+  skip_if_no_diglot()
+  files <- planted_files(8L)
+  folder <- dirname(files$image[1L])
+  files$name <- basename(files$image)
+  files$number <- rep(c(1, 9), length.out = nrow(files))
+  files$image <- NULL
+  train <- function(files, dir) {
+    breaks <- c(0, 5, 10)
+    image_classifier(
+      cut(number, breaks) ~ file.path(dir, name), files,
+      network = "mlp", epochs = 2, seed = 1
+    )
+  }
+  fit <- train(files, folder)
+  expect_identical(nrow(predict(fit, files["name"])), 8L)
+  # also in another session, and where new data has a column of the same name
+  again <- unserialize(serialize(fit, NULL))
+  files$dir <- "elsewhere"
+  expect_identical(predict(again, files), predict(fit, files["name"]))
+  expect_identical(evaluate(again, files, resamples = 0)$n[1L], 8L)
+  expect_error(predict(fit, files["number"]), "\"name\"", class = "diglot_error_input")
+  expect_error(evaluate(fit, files["name"]), "\"number\"", class = "diglot_error_input")
+})
+
+test_that("what is one an image is data, and is asked of new data", {
+  skip_if_no_diglot()
+  data <- planted_tibble()
+  number <- rep(1:2, length.out = nrow(data))
+  image <- data$image
+  label <- data$label
+  spelt <- c(one = "two", two = "ten", strrep("x", 1e6)) # too large to be kept
+  for (fit in list(
+    image_classifier(factor(number) ~ image, data, network = "mlp", epochs = 1, seed = 1),
+    image_classifier(factor(label) ~ image, network = "mlp", epochs = 1, seed = 1),
+    image_classifier(factor(label, spelt[1:2]) ~ image, data, network = "mlp", epochs = 1, seed = 1)
+  )) {
+    expect_lt(object.size(fit$terms), 2e4)
+    expect_identical(nrow(predict(fit, data)), nrow(data))
+    expect_error(evaluate(fit, data["image"]), "no column", class = "diglot_error_input")
+  }
+})
+
 test_that("no images give no rows", {
   fit <- fake_fit()
   none <- planted_tibble()[0L, ]

@@ -10,8 +10,7 @@ import numpy as np
 from diglot import evaluation
 from diglot.bridge import plain, received
 from diglot.bridge.answers import answered
-from diglot.bridge.classifier import known
-from diglot.evaluation.paired import probabilities_of, shared_classes
+from diglot.evaluation.paired import shared_classes
 
 
 @answered
@@ -36,13 +35,18 @@ def compare_models(
         ``groups``, ``metrics``, ``level``, ``resamples``, ``seed``; ``functions``, metrics of R's
         own by their names.
     """
-    chosen, classes = received.judging(options), shared_classes(a, b)
+    chosen = received.judging(options)
+    truth, ours, classes = _answers(a, images, codes)
+    # By text, as R has levels: the numbers 0 and 1 for one model are a factor's for the other.
+    theirs = [plain.level_text(label) for label in b.classes_]
+    if set(theirs) != set(classes):
+        shared_classes(a, b)  # says which
     metrics = _metrics(chosen.pop("metrics", None), chosen.pop("functions", None), classes)
-    X = received.images(images)
+    given = b.predict_proba(received.images(images if others is None else others))
     table = evaluation.compare_predictions(
-        known(a, codes),
-        probabilities_of(a, X, classes),
-        probabilities_of(b, X if others is None else received.images(others), classes),
+        truth,
+        ours,
+        np.asarray(given)[:, [theirs.index(label) for label in classes]],
         classes,
         metrics=metrics,
         ordered=bool(a.ordered_),

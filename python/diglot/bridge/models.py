@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import diglot
-from diglot import storage
+from diglot import models, storage
 from diglot.bridge import baseline, boltzmann, captioner, fitted, predictor
 from diglot.bridge.answers import answered
 from diglot.graph import Graph
@@ -42,7 +42,7 @@ def save(path: str, data: bytes) -> None:
 @answered
 def revive(data: bytes, engine: str = "auto") -> Any:
     """Return the live model of a file's bytes."""
-    return diglot.loads(bytes(data), engine)
+    return models.revive(bytes(data), engine)
 
 
 @answered

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import diglot
+from diglot import models
 from diglot.bridge import classifier, fitted, plain, received
 from diglot.bridge.answers import answered
 from diglot.graph import Graph
@@ -107,6 +108,7 @@ def find_learning_rate(
 @answered
 def update(
     data: bytes,
+    engine: str,
     images: Mapping[str, Any],
     given: Any,
     settings: Mapping[str, Any],
@@ -115,7 +117,7 @@ def update(
     progress: Any = False,
 ) -> dict[str, Any]:
     """Train a model on, from the bytes of its file: the fit that R holds stays as it was."""
-    model = diglot.loads(bytes(data))
+    model = models.revive(bytes(data), engine)
     model.set_params(
         callbacks=None if callback is None else [received.callback(callback)],
         verbose=received.listener(progress),
@@ -237,9 +239,11 @@ def predict_tags(model: Any, images: Mapping[str, Any]) -> np.ndarray:
 
 
 @answered
-def tune_thresholds(data: bytes, images: Mapping[str, Any], given: Any) -> dict[str, Any]:
+def tune_thresholds(
+    data: bytes, engine: str, images: Mapping[str, Any], given: Any
+) -> dict[str, Any]:
     """Choose a tagger's thresholds; answers as `fit` does."""
-    model = diglot.loads(bytes(data))
+    model = models.revive(bytes(data), engine)
     model.tune_thresholds(received.images(images), known(model, given))
     return _trained(model)
 

@@ -164,8 +164,8 @@ def settings(given: Mapping[str, Any], classes: Sequence[Any]) -> dict[str, Any]
     if isinstance(weight, Mapping):
         by_level = {plain.level_text(value): value for value in classes}
         mended["class_weight"] = {by_level[k]: float(v) for k, v in weight.items()}
-    if isinstance(mended.get("network"), Mapping):
-        mended["network"] = built(mended["network"])
+    if "network" in mended:
+        mended["network"] = _network(mended["network"])
     if "covariates" in mended:
         mended["covariates"] = list(mended["covariates"]) or None
     if isinstance(mended.get("contrasts"), Mapping):
@@ -195,14 +195,16 @@ def judging(options: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def captioner_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Mend the settings of a captioner; a fitted model as its encoder stands for its network."""
+    """Mend the settings of a captioner."""
     mended = _counted(given)
-    encoder = mended.get("encoder")
-    if isinstance(encoder, Mapping):
-        mended["encoder"] = built(encoder)
-    elif hasattr(encoder, "network_"):
-        mended["encoder"] = encoder.network_
+    if "encoder" in mended:
+        mended["encoder"] = _network(mended["encoder"])
     return mended
+
+
+def _network(given: Any) -> Any:
+    """Return a network; R's recipes are built, and a fitted model stands for its own."""
+    return built(given) if isinstance(given, Mapping) else getattr(given, "network_", given)
 
 
 def texts(payload: Mapping[str, Any]) -> list[list[str]]:

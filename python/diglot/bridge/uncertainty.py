@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-import diglot
+from diglot import models
 from diglot.bridge import fitted, plain, predictor, received
 from diglot.bridge.answers import answered
 
 
 @answered
 def calibrate(
-    data: bytes, images: Mapping[str, Any] | None, codes: Any, method: str
+    data: bytes, engine: str, images: Mapping[str, Any] | None, codes: Any, method: str
 ) -> dict[str, Any]:
     """Calibrate a model; no images are needed where ``method`` is "none".
 
@@ -26,7 +26,7 @@ def calibrate(
     dict
         ``model``, the live estimator, and ``description``.
     """
-    model = _revived(data)
+    model = _revived(data, engine)
     if images is None:
         model.calibrate(method=method)
     else:
@@ -36,10 +36,14 @@ def calibrate(
 
 @answered
 def conformalize(
-    data: bytes, images: Mapping[str, Any], given: Any, options: Mapping[str, Any]
+    data: bytes,
+    engine: str,
+    images: Mapping[str, Any],
+    given: Any,
+    options: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Let a classifier learn to say sets, a regressor intervals; answers as `calibrate` does."""
-    model = _revived(data)
+    model = _revived(data, engine)
     chosen = {name: received.whole(value) for name, value in dict(options).items()}
     model.conformalize(received.images(images), predictor.known(model, given), **chosen)
     return fitted.trained(model, predictor.description(model))
@@ -61,5 +65,5 @@ def coverage(
     return plain.table(model.coverage(received.images(images), truth, asked, level=level))
 
 
-def _revived(data: bytes) -> Any:
-    return diglot.loads(bytes(data)).set_params(verbose=False)
+def _revived(data: bytes, engine: str) -> Any:
+    return models.revive(bytes(data), engine).set_params(verbose=False)

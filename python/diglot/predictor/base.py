@@ -639,7 +639,7 @@ def _refuse_no_weight(weights: Any) -> None:
     given = np.asarray(weights)
     if given.size and given.dtype.kind in "biuf" and not given.any():
         raise InputError(
-            "sample_weight is zero in all rows, so that there is nothing to learn from: give some a "
+            "sample_weight is zero in all rows, so that nothing can be learned: give some a "
             "weight above 0"
         )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from diglot.errors import InputError, MissingPackageError
 from diglot.files import path_of
-from diglot.models import loads
+from diglot.models import revive
 from diglot.r.convert import to_python, to_r
 from diglot.r.session import call, evaluate, sexp_of, start, start_package
 
@@ -51,7 +51,7 @@ def fit(model: Any) -> Any:
     if not hasattr(model, "to_bytes"):
         raise InputError(f"model must be a fitted model, not {type(model).__name__}")
     start_package()
-    return call("diglot:::fit_from_bytes", model.to_bytes())
+    return call("diglot:::fit_from_bytes", model.to_bytes(), getattr(model, "engine", "auto"))
 
 
 def model(fit: Any) -> Any:
@@ -85,8 +85,13 @@ def model(fit: Any) -> Any:
     """
     if not is_fit(fit):
         raise InputError("fit must be a fit of R's image_classifier() or image_captioner()")
-    parts = dict(zip(fit.names, start().ListSexpVector(fit), strict=True))
-    return loads(to_python(parts["model"]).tobytes())
+    parts = _parts(fit)
+    engine = _parts(parts["settings"]).get("engine", ["auto"])[0]  # a baseline has none
+    return revive(to_python(parts["model"]).tobytes(), engine)
+
+
+def _parts(values: Any) -> dict[str, Any]:
+    return dict(zip(values.names, start().ListSexpVector(values), strict=True))
 
 
 def is_fit(value: Any) -> bool:
