@@ -10,7 +10,7 @@ import pytest
 from diglot.boltzmann import graphs as boltzmann
 from diglot.captioner.decoder import Decoder
 from diglot.captioner.graphs import context_graph, training_graph
-from diglot.engine.mxnet_executor import _without_chance
+from diglot.engine.mxnet_chance import without_chance
 from diglot.graph import InputSpec
 from diglot.networks import network, networks, resolve
 from engine_checks import assert_engines_agree, values_of
@@ -34,7 +34,7 @@ def still(graph):
     alone in test_torch_operators.py.
     """
     nodes = []
-    for node in map(_without_chance, graph.nodes):
+    for node in without_chance(graph).nodes:
         if node.op == "LRN":
             node = replace(node, op="identity", attrs={})
         if node.attrs.get("act_type") == "gelu":
@@ -82,7 +82,7 @@ def smooth(node):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_networks_in_single_precision(mx, name, seed):
     graph = network(name, classes=3, **SINGLE[name])
-    graph = replace(graph, nodes=tuple(smooth(_without_chance(node)) for node in graph.nodes))
+    graph = replace(graph, nodes=tuple(map(smooth, without_chance(graph).nodes)))
     assert any(n.op == "LRN" or n.attrs.get("act_type") == "gelu" for n in graph.nodes)
     # Both begin with the same numbers, which have 24 bits.
     values = {n: v.astype(np.float32).astype(float) for n, v in values_of(graph, 4, seed).items()}
