@@ -89,8 +89,9 @@ def test_networks_in_single_precision(mx, name, seed):
     assert_engines_agree(mx, graph, values, 1e-5, 1e-4, dtype="float32")
 
 
-# Smaller where the network lets it be: what it computes is the same.
-SIDES = {**ZOO, "alexnet": 67, "squeezenet1.0": 224}
+# Smaller where the network lets it be: what it computes is the same. But not so small that norms
+# are over four numbers, where rounding is most of what is compared on some processors.
+SIDES = {**ZOO, "alexnet": 67, "squeezenet1.0": 224, "resnet50_v1": 96}
 
 
 @pytest.mark.parametrize("name", ZOO)
