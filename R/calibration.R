@@ -147,9 +147,7 @@ conformalize.image_classifier <- function(object, data, y = NULL, method = c("ap
     allow_empty = allow_empty, k_reg = k_reg, penalty = penalty
   )
   for (name in c("class_conditional", "randomized", "allow_empty")) {
-    if (!isTRUE(options[[name]]) && !isFALSE(options[[name]])) {
-      abort_diglot(sprintf("`%s` must be TRUE or FALSE.", name), call = env)
-    }
+    check_flag(options[[name]], name, env)
   }
   options <- options[!vapply(options, is.null, NA)]
   for (name in intersect(c("k_reg", "penalty"), names(options))) {

@@ -88,3 +88,15 @@ did_you_mean <- function(name, known) {
 
 # What lives as long as the session: the bridge module, an R callback's error on its way home.
 the <- new.env(parent = emptyenv())
+
+check_flag <- function(x, name, call) {
+  if (!rlang::is_bool(x)) {
+    abort_diglot(sprintf("`%s` must be TRUE or FALSE.", name), call = call)
+  }
+}
+
+check_number <- function(x, name, call, what = "whole number") {
+  if (!is.numeric(x) || length(x) != 1L || is.na(x) || (what == "whole number" && x != round(x))) {
+    abort_diglot(sprintf("`%s` must be one %s.", name, what), call = call)
+  }
+}

@@ -192,14 +192,15 @@ evaluate.diglot_captioner <- function(x, newdata, references = NULL, beams = 5,
 
 check_fit <- function(fit, call, class = "image_classifier", what = "fit") {
   if (!inherits(fit, class)) {
-    makers <- c(
-      image_classifier = "image_classifier()",
-      diglot_model = "image_classifier(), image_captioner()"
-    )
+    makers <- if (identical(class, "diglot_model")) {
+      c("image_classifier", "image_regressor", "image_tagger", "image_captioner")
+    } else {
+      class
+    }
     abort_diglot(
       sprintf(
         "`%s` must be a fit of %s or load_model(), not %s.",
-        what, makers[[class]], describe_class(fit)
+        what, paste0(makers, "()", collapse = ", "), describe_class(fit)
       ),
       call = call
     )

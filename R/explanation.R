@@ -219,12 +219,12 @@ worst_errors <- function(fit, newdata, truth = NULL, n = 24) {
   table
 }
 
-#' The training images that a classifier takes for most alike
+#' The training images that a model takes for most alike
 #'
 #' Alike are images for which the network's head sees nearly the same: the distance is that of
 #' their features, see [embed()].
 #'
-#' @param fit A fit, see [image_classifier()].
+#' @param fit A fit, see [image_classifier()], [image_regressor()] and [image_tagger()].
 #' @param newdata Images, as for [predict()][predict.image_classifier].
 #' @param data Where to look for images that are like these: such as the training data.
 #' @param labels What the images of `data` show, where `data` does not hold it.
@@ -242,7 +242,7 @@ worst_errors <- function(fit, newdata, truth = NULL, n = 24) {
 nearest_images <- function(fit, newdata, data, labels = NULL, n = 5,
                            metric = c("euclidean", "cosine")) {
   env <- rlang::current_env()
-  check_fit(fit, env)
+  check_fit(fit, env, c("image_classifier", "image_regressor", "image_tagger"))
   check_number(n, "n", env)
   metric <- check_choice(metric, c("euclidean", "cosine"), "metric", env)
   check_newdata(missing(newdata), env, "compare")
@@ -253,7 +253,7 @@ nearest_images <- function(fit, newdata, data, labels = NULL, n = 5,
   known <- newdata_images(fit, data, "data", env)
   labels <- known_labels(fit, data, labels, env)
   if (!is.null(labels)) {
-    check_lengths(image_count(known), length(labels), env)
+    check_lengths(image_count(known), NROW(labels), env)
   }
   table <- table_from(call_bridge(
     "nearest_images", live_model(fit, env), images_or_none(images, "newdata", env),
@@ -262,7 +262,13 @@ nearest_images <- function(fit, newdata, data, labels = NULL, n = 5,
   ))
   table$row <- table$row + 1L
   table$neighbour <- table$neighbour + 1L
-  table$label <- if (is.null(labels)) rep(NA, nrow(table)) else labels[table$neighbour]
+  table$label <- if (is.null(labels)) {
+    rep(NA, nrow(table))
+  } else if (length(dim(labels)) == 2L) { # tags, a column each
+    labels[table$neighbour, , drop = FALSE]
+  } else {
+    labels[table$neighbour]
+  }
   table
 }
 

@@ -73,7 +73,7 @@ compare_frameworks <- function(frameworks = NULL, task = "lenet-mnist", epochs =
     check_number(get(name), name, env)
   }
   check_verbose(verbose, env)
-  check_install(install, env)
+  check_flag(install, "install", env)
   options <- list(
     epochs = whole(epochs), rounds = whole(rounds), era = era, device = device,
     data = if (!is.null(data)) path.expand(data), python = named_pythons(python, env),
@@ -98,12 +98,6 @@ framework_names <- function(names, call, what = "frameworks", example = "mxnet")
     )
   }
   as.list(names)
-}
-
-check_install <- function(install, call) {
-  if (!rlang::is_bool(install)) {
-    abort_diglot("`install` must be TRUE or FALSE.", call = call)
-  }
 }
 
 # Python knows the variables as they were when it began.
@@ -451,7 +445,7 @@ check_capabilities <- function(frameworks = NULL, capabilities = NULL, era = NUL
                                install = TRUE, verbose = "auto") {
   env <- rlang::current_env()
   check_verbose(verbose, env)
-  check_install(install, env)
+  check_flag(install, "install", env)
   options <- list(
     era = era, python = named_pythons(python, env), install = install, cache = cache_now()
   )

@@ -19,6 +19,9 @@
 #' @param cache_size Pack 8-bit pictures decoded and resized: to this height and width as a whole,
 #'   as networks without weights see them (one number, or two), or as a [network()] or
 #'   [pretrained()] network takes them. By default files are packed as they are.
+#' @param extensions Which file names count, such as `c("png", "jpg")`; by default all that diglot
+#'   reads.
+#' @param recursive Whether folders below the folders of the classes count, too.
 #' @param verbose Progress of packing: `"auto"`, `TRUE` or `FALSE`.
 #' @return A tibble with one row an image: `image`, the file's name, and `label`, a factor from the
 #'   names of the folders.
@@ -38,16 +41,21 @@
 #'
 #' packed <- read_images(folder, cache = tempfile(fileext = ".rec"), cache_size = 8)
 #' basename(packed$image)
-read_images <- function(folder, cache = NULL, cache_size = NULL,
-                        verbose = getOption("diglot.verbose", "auto")) {
+read_images <- function(folder, cache = NULL, cache_size = NULL, extensions = NULL,
+                        recursive = TRUE, verbose = getOption("diglot.verbose", "auto")) {
   env <- rlang::current_env()
   folder <- enc2utf8(path.expand(check_path(folder, env)))
   if (!is.null(cache)) {
     cache <- enc2utf8(path.expand(check_path(cache, env)))
   }
+  if (!is.null(extensions) && (!is.character(extensions) || anyNA(extensions))) {
+    abort_diglot("`extensions` must be endings of file names, such as \"png\".", call = env)
+  }
+  check_flag(recursive, "recursive", env)
   check_verbose(verbose, env)
   table_from(call_bridge(
     "read_images", folder, cache, setting_payload(cache_size, env), progress_function(verbose),
+    as.list(extensions), recursive,
     call = env
   ))
 }

@@ -46,9 +46,7 @@ predict_files <- function(fit, newdata, output = NULL, on_error = c("stop", "rep
   check_fit(fit, env, "diglot_model")
   check_newdata(missing(newdata), env, "predict")
   on_error <- check_choice(on_error, c("stop", "report"), "on_error", env)
-  if (!isTRUE(proba) && !isFALSE(proba)) {
-    abort_diglot("`proba` must be TRUE or FALSE.", call = env)
-  }
+  check_flag(proba, "proba", env)
   check_verbose(verbose, env)
   answer <- call_bridge(
     "predict_files", live_model(fit, env), file_payload(fit, newdata, env),

@@ -173,9 +173,7 @@ resampling_payload <- function(given, model, folds, repeats, groups, stratify, m
   if (!is.null(metrics) && !is.character(metrics)) {
     abort_diglot("`metrics` must be names, such as \"accuracy\".", call = call)
   }
-  if (!(isTRUE(stratify) || isFALSE(stratify))) {
-    abort_diglot("`stratify` must be TRUE or FALSE.", call = call)
-  }
+  check_flag(stratify, "stratify", call)
   # The seed of the folds; the models' own are Python's to derive.
   seed <- seed %||% draw_seed()
   check_number(seed, "seed", call, "number")

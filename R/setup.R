@@ -100,9 +100,7 @@ devices <- function() {
 install_diglot <- function(envname = "r-diglot", python = NULL, ..., gpu = FALSE, dry_run = FALSE) {
   env <- rlang::current_env()
   for (name in c("gpu", "dry_run")) {
-    if (!rlang::is_bool(get(name))) {
-      abort_diglot(sprintf("`%s` must be TRUE or FALSE.", name), kind = "input", call = env)
-    }
+    check_flag(get(name), name, env)
   }
   python <- python %||% python_to_build_from()
   if (is.null(python)) {

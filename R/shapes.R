@@ -83,12 +83,6 @@ check_shapes <- function(captions, data) {
   ))
 }
 
-check_number <- function(x, name, call, what = "whole number") {
-  if (!is.numeric(x) || length(x) != 1L || is.na(x) || (what == "whole number" && x != round(x))) {
-    abort_diglot(sprintf("`%s` must be one %s.", name, what), call = call)
-  }
-}
-
 # The record of each image as a tibble of its own. Pixels count from 1 here.
 split_objects <- function(objects, counts) {
   objects$x <- objects$x + 1L

@@ -218,6 +218,23 @@ test_that("tags come as columns, as a matrix and as lists", {
   expect_named(augment(fit, data[1:2, ]), c(names(data), ".pred_high", ".pred_edge"))
 })
 
+test_that("nearest images are found of numbers and of tags, too", {
+  skip_if_no_diglot()
+  data <- bright()
+  for (fit in list(regress(light ~ image, data), tag(cbind(high, edge) ~ image, data))) {
+    found <- nearest_images(fit, data[1:2, ], data[3:120, ], n = 3)
+    all <- as.matrix(stats::dist(embed(fit, data)))[1:2, 3:120]
+    expect_equal(found$distance[1:3], unname(sort(all[1L, ])[1:3]), tolerance = 1e-5)
+    truth <- data[3:120, ][found$neighbour, ]
+    if (inherits(fit, "image_regressor")) {
+      expect_equal(found$label, truth$light)
+    } else {
+      expect_equal(unname(found$label[, "edge"]), truth$edge)
+    }
+  }
+  refused(nearest_images("a fit", data, data), "image_tagger\\(\\)")
+})
+
 test_that("a tagger prints, judges, tunes and lives on", {
   skip_if_no_diglot()
   data <- bright()

@@ -17,12 +17,19 @@ _NUMBERS = ("x", "y", "radius")  # of the record of a drawing
 
 @answered
 def read_images(
-    folder: str, cache: str | None = None, cache_size: Any = None, progress: Any = False
+    folder: str,
+    cache: str | None = None,
+    cache_size: Any = None,
+    progress: Any = False,
+    extensions: Sequence[str] = (),
+    recursive: bool = True,
 ) -> dict[str, Any]:
     """Return the files below a folder, with the folders' names as labels."""
     size = received.built(cache_size) if isinstance(cache_size, Mapping) else cache_size
     found = diglot.read_images(
         folder,
+        extensions=list(extensions) or None,
+        recursive=bool(recursive),
         cache=cache,
         cache_size=received.whole(size),
         verbose=received.listener(progress),
