@@ -19,7 +19,7 @@
 #' \describe{
 #'   \item{`encoder = "convnet"`}{a name from [networks()], what [network()] or [pretrained()]
 #'     returns, or a fit of [image_classifier()], [image_regressor()] or [image_tagger()], whose
-#     network it takes.}
+#'     network it takes.}
 #'   \item{`decoder = "lstm"`}{`"lstm"` or `"gru"`.}
 #'   \item{`attention = TRUE`}{whether the decoder looks at the cells of the encoder's grid for each
 #'     word, or sees the image once, as one vector.}

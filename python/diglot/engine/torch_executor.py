@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 
@@ -46,7 +45,7 @@ class TorchExecutor:
         self._mode = Mode(False, torch.Generator(device=self._at), mixed=bool(device.mixed))
         self._decides = any(node.subgraphs for node in graph.nodes)
         self._score = Program(graph, self._mode)
-        self._channels_last = _wants_channels_last(graph, self._at.type)
+        self._channels_last = self._at.type == "cuda"
         self._changing = changing
         self._folded: tuple[Program, dict[str, Tensor]] | None = None
         self._arrays: dict[str, Tensor] = {}
@@ -78,7 +77,11 @@ class TorchExecutor:
         return array.to(self._at)
 
     def _laid(self, array: Tensor) -> Tensor:
-        """Return images or filters as the device is quickest with them in memory."""
+        """Return images or filters as the device is quickest with them in memory.
+
+        The tensor cores of GPUs want the channels of a place side by side. So would most networks
+        on a CPU, but an image's answer then depends on how many others are asked for with it.
+        """
         last = array.dim() == 4 and self._channels_last
         layout = torch.channels_last if last else torch.contiguous_format
         return array.contiguous(memory_format=layout)
@@ -272,23 +275,6 @@ class TorchExecutor:
         """Leave these inputs on the device; the next calls need not give them again."""
         with errors_translated(1):  # copies: the caller may change its arrays
             self._kept = {n: self._padded(n, np.array(values)) for n, values in inputs.items()}
-
-
-def _wants_channels_last(graph: Graph, kind: str) -> bool:
-    """Whether a device is quicker where the channels of a place lie side by side.
-
-    The tensor cores of GPUs are. So are oneDNN's vectors, but it then rearranges the filters at
-    every step, which pays only where images hold more numbers than filters do: measured with
-    ResNet-18 (from 128 pixels a side on), MobileNetV2 and LeNet (from 28).
-    """
-    if kind != "cpu":
-        return kind == "cuda"
-    of_images = of_filters = 0
-    for node, shapes in zip(graph.nodes, graph.output_shapes, strict=True):
-        if node.op == "Convolution" and len(shapes[0]) == 4:
-            of_images += STEADY_ROWS * math.prod(shapes[0][1:])
-            of_filters += math.prod(graph.output_shapes[node.inputs[1][0]][0])
-    return of_images > of_filters
 
 
 def _is_image(name: str, array: Tensor) -> bool:
