@@ -89,6 +89,8 @@ did_you_mean <- function(name, known) {
 # What lives as long as the session: the bridge module, an R callback's error on its way home.
 the <- new.env(parent = emptyenv())
 
+# ---- checks of arguments
+
 check_flag <- function(x, name, call) {
   if (!rlang::is_bool(x)) {
     abort_diglot(sprintf("`%s` must be TRUE or FALSE.", name), call = call)

@@ -45,7 +45,6 @@ class TorchExecutor:
         self._mode = Mode(False, torch.Generator(device=self._at), mixed=bool(device.mixed))
         self._decides = any(node.subgraphs for node in graph.nodes)
         self._score = Program(graph, self._mode)
-        self._channels_last = self._at.type == "cuda"
         self._changing = changing
         self._folded: tuple[Program, dict[str, Tensor]] | None = None
         self._arrays: dict[str, Tensor] = {}
@@ -82,7 +81,7 @@ class TorchExecutor:
         The tensor cores of GPUs want the channels of a place side by side. So would most networks
         on a CPU, but an image's answer then depends on how many others are asked for with it.
         """
-        last = array.dim() == 4 and self._channels_last
+        last = array.dim() == 4 and self._at.type == "cuda"
         layout = torch.channels_last if last else torch.contiguous_format
         return array.contiguous(memory_format=layout)
 
