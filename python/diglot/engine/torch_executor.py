@@ -78,8 +78,8 @@ class TorchExecutor:
     def _laid(self, array: Tensor) -> Tensor:
         """Return images or filters as the device is quickest with them in memory.
 
-        The tensor cores of GPUs want the channels of a place side by side. So would most networks
-        on a CPU, but an image's answer then depends on how many others are asked for with it.
+        The tensor cores of GPUs want the channels of a place side by side, oneDNN's plain
+        convolutions want whole planes.
         """
         last = array.dim() == 4 and self._at.type == "cuda"
         layout = torch.channels_last if last else torch.contiguous_format
