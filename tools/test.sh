@@ -89,12 +89,24 @@ r_counts() { # testthat's closing line, in words
     sed -nE 's/^\[ FAIL ([0-9]+) \| WARN ([0-9]+) \| SKIP ([0-9]+) \| PASS ([0-9]+) \].*/\4 passed, \1 failed, \3 skipped, \2 warnings/p' "$@" 2>/dev/null | tail -n 1
 }
 
+# What went wrong, said again at the end: of a log this long some only ever see that.
+why_failed() { # a log
+    local found
+    found=$(
+        grep -E '^(FAILED|ERROR) |terminate called|what\(\):|^[a-z_]+\(\): |free\(\)' "$1" | cut -c 1-300 | head -n 30
+        sed -n '/^Fatal Python error/,$p' "$1" | head -n 50
+    )
+    if [ -n "$found" ]; then printf '%s\n' "$found"; else tail -n 40 "$1"; fi
+}
+
 failed=0
 lines=()
+broken=()
 for name in "${names[@]}"; do
     printf '\n== %s\n' "$name"
     start=$SECONDS
     if "run_$name" 2>&1 | tee "build/$name.log"; then result=passed; else result=FAILED failed=1; fi
+    if [ $result = FAILED ]; then broken+=("$name"); fi
     closing=
     case $name in
     pytest | soak) closing=$(tail -n 1 "build/$name.log" | sed 's/^=* *//; s/ *=*$//') ;;
@@ -120,6 +132,10 @@ for name in "${names[@]}"; do
     lines+=("$(printf '%-9s %-7s %4d s   %s' "$name" "$result" $((SECONDS - start)) "$closing")")
 done
 
+for name in ${broken[@]+"${broken[@]}"}; do
+    printf '\n== %s failed\n' "$name"
+    why_failed "build/$name.log"
+done
 printf '\n'
 printf '%s\n' "${lines[@]}"
 exit "$failed"
