@@ -134,7 +134,8 @@ test_payload <- function(object, newdata, truth, call, what = "newdata", labels 
 #' of them: BLEU, ROUGE-L, CIDEr-D and, where Java is there, METEOR, each with an interval.
 #'
 #' The intervals are bootstrap intervals over images, bias corrected and accelerated. All metrics
-#' equal those of COCO's evaluation on the same words.
+#' equal those of COCO's evaluation on the same words. With `temperature` or `top_p` one caption of
+#' each image is drawn and judged.
 #'
 #' @inheritParams predict.diglot_captioner
 #' @param x A fit, see [image_captioner()].
@@ -160,7 +161,8 @@ test_payload <- function(object, newdata, truth, call, what = "newdata", labels 
 #' evaluate(fit, shapes(20, seed = 2, size = 32, split = "test"), meteor = FALSE)
 evaluate.diglot_captioner <- function(x, newdata, references = NULL, beams = 5,
                                       length_penalty = 1, max_length = NULL, level = 0.95,
-                                      resamples = 1000, meteor = "auto", ...) {
+                                      resamples = 1000, meteor = "auto", temperature = NULL,
+                                      top_p = 1, seed = NULL, ...) {
   rlang::check_dots_empty()
   env <- rlang::current_env()
   if (missing(newdata)) {
@@ -172,7 +174,7 @@ evaluate.diglot_captioner <- function(x, newdata, references = NULL, beams = 5,
   options <- caption_options(
     list(
       beams = beams, length_penalty = length_penalty, max_length = max_length, level = level,
-      resamples = resamples
+      resamples = resamples, temperature = temperature, top_p = top_p, seed = seed
     ),
     env
   )

@@ -101,6 +101,8 @@ refuse_network <- function(settings, call) {
 #' @param object A fit, see [image_classifier()], or a network, see [pretrained()].
 #' @param newdata Images, as for [predict()][predict.image_classifier].
 #' @param layer The name of a layer, see `summary(object)`; by default what the head sees.
+#' @param engine What computes, see [image_classifier()]: `"auto"`, `"mxnet"` or `"torch"`. A fit
+#'   has its own.
 #' @param ... Not used. For numbers: passed on to [stats::embed()], which this generic masks.
 #' @return A tibble with one row an image, in their order, and columns `.e1`, `.e2`, ...; or where
 #'   the layer keeps places an array (image, height, width, channel).
@@ -151,11 +153,11 @@ embed.image_tagger <- embed.image_classifier
 
 #' @rdname embed
 #' @export
-embed.diglot_pretrained <- function(object, newdata, layer = NULL, ...) {
+embed.diglot_pretrained <- function(object, newdata, layer = NULL, engine = "auto", ...) {
   rlang::check_dots_empty()
   env <- rlang::current_env()
   check_newdata(missing(newdata), env)
-  layer_output(live_network(object, env), object, newdata, layer, env)
+  layer_output(live_network(object, env), object, newdata, layer, env, list(engine = engine))
 }
 
 check_newdata <- function(is_missing, call, what = "embed") {
@@ -164,14 +166,14 @@ check_newdata <- function(is_missing, call, what = "embed") {
   }
 }
 
-layer_output <- function(live, object, newdata, layer, call) {
+layer_output <- function(live, object, newdata, layer, call, options = list()) {
   if (!is.null(layer) && (!rlang::is_string(layer) || is.na(layer))) {
     abort_diglot("`layer` must be the name of one layer; summary() lists them.", call = call)
   }
   images <- newdata_images(object, newdata, "newdata", call)
   none <- list(kind = "list", items = list())
   payload <- if (image_count(images) > 0L) image_payload(images, "newdata", call) else none
-  answer <- call_bridge("embed", live, payload, layer, call = call)
+  answer <- call_bridge("embed", live, payload, layer, options, call = call)
   values <- array(answer$values, unlist(answer$dim))
   if (length(dim(values)) > 2L) {
     return(values)

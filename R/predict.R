@@ -87,8 +87,8 @@ prob_columns <- function(object, prob) {
 #' @param newdata Images: a data frame with the column that the formula names, or whatever
 #'   [image_captioner()] takes as images.
 #' @param beams How many captions are followed at once; 1 takes the most probable word each time.
-#' @param type `"caption"` for the best caption of each image, `"all"` for all that were found,
-#'   with their probabilities and attention.
+#' @param type `"caption"` for the best caption of each image (of drawn ones the first), `"all"` for
+#'   all that were found, with their probabilities and attention.
 #' @param length_penalty Scores are log-probabilities over `((5 + length) / 6) ^ length_penalty`
 #'   (Wu and others 2016, [arXiv:1609.08144](https://arxiv.org/abs/1609.08144)); 0 favours short
 #'   captions.

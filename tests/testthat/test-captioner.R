@@ -234,6 +234,17 @@ test_that("metrics come with intervals, from references of either form", {
   )
   seen <- evaluate(fit, long, meteor = FALSE, resamples = 100)
   expect_true(all(seen$n == 12L))
+  # drawn captions are judged as those that predict() draws: all the same where all are certain
+  sure <- evaluate(fit, data, beams = 1, meteor = FALSE, resamples = 100)
+  drawn <- evaluate(fit, data, temperature = 1e-3, seed = 2, meteor = FALSE, resamples = 100)
+  expect_equal(drawn$estimate, sure$estimate, tolerance = 1e-12)
+  wild <- function(seed) {
+    evaluate(fit, data, temperature = 5, seed = seed, meteor = FALSE, resamples = 100)$estimate
+  }
+  expect_identical(wild(2), wild(2))
+  expect_false(isTRUE(all.equal(wild(2), wild(3))))
+  few <- evaluate(fit, data, temperature = 5, top_p = 1e-6, meteor = FALSE, resamples = 100)
+  expect_equal(few$estimate, sure$estimate, tolerance = 1e-12)
   expect_equal(seen$estimate, table$estimate, tolerance = 1e-12)
   # BLEU-1 by hand: Papineni and others (2002)
   texts <- strsplit(predict(fit, data)$.pred_caption, " ")

@@ -55,6 +55,22 @@ test_that("on each engine the fit is that of Python, to the byte", {
   expect_identical(unname(ours), said)
 })
 
+test_that("features of a network are the same from both engines", {
+  skip_if_no_torch()
+  fit <- on_engine("mxnet")
+  file <- withr::local_tempfile(fileext = ".safetensors")
+  save_model(fit, file)
+  net <- pretrained(weights = file)
+  frame <- planted_tibble(6L)
+  first <- embed(net, frame, engine = "mxnet")
+  second <- embed(net, frame, engine = "torch")
+  expect_equal(second, first, tolerance = 1e-5)
+  expect_identical(embed(net, frame), first)
+  expect_error(embed(net, frame, engine = "caffe"), "engine must be one of .*'caffe'",
+    class = "diglot_error_input"
+  )
+})
+
 test_that("an engine that is none is refused by name", {
   skip_if_no_diglot()
   expect_error(on_engine("caffe"), "engine must be one of .*'caffe'", class = "diglot_error_input")

@@ -187,7 +187,12 @@ def evaluate(
 
 
 @answered
-def embed(model: Any, images: Mapping[str, Any], layer: str | None = None) -> dict[str, Any]:
+def embed(
+    model: Any,
+    images: Mapping[str, Any],
+    layer: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return a layer's output for images, from a live model or network.
 
     Returns
@@ -196,7 +201,7 @@ def embed(model: Any, images: Mapping[str, Any], layer: str | None = None) -> di
         ``values``, images first and channels last, and their ``dim``.
     """
     quiet = {"verbose": False} if isinstance(model, Graph) else {}
-    values = model.embed(received.images(images), layer, **quiet)
+    values = model.embed(received.images(images), layer, **quiet, **dict(options or {}))
     return {"values": np.asfortranarray(values, dtype=np.float64), "dim": list(values.shape)}
 
 

@@ -482,8 +482,9 @@ class ImageCaptioner(WithPrecision, NetworkEstimator):
         Returns
         -------
         ndarray of n texts, or list of n lists of Caption
-            The best caption of each image; with ``return_all`` its ``beams`` best, the best
-            first, or its ``samples`` in the order in which they were drawn.
+            The best caption of each image, of drawn ones the first; with ``return_all`` its
+            ``beams`` best, the best first, or its ``samples`` in the order in which they were
+            drawn.
 
         Raises
         ------
