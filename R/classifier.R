@@ -588,6 +588,8 @@ new_fit <- function(answer, call = NULL, terms = list(), ordered = FALSE) {
 #' @param epochs How many more epochs; by default one.
 #' @param weights How much each image counts: a vector.
 #' @param callbacks,verbose As in [image_classifier()].
+#' @param augment Random changes to the images, as in [image_classifier()]; by default those of the
+#'   fit. A function has to be given again, as a fit keeps only its name.
 #' @param ... Not used.
 #' @return A fit; its history goes on from the one given.
 #' @export
@@ -597,7 +599,7 @@ new_fit <- function(answer, call = NULL, terms = list(), ordered = FALSE) {
 #' fit <- update(fit, digits[301:600, ], epochs = 1)
 #' tidy(fit)
 update.image_classifier <- function(object, data, y = NULL, epochs = NULL, weights = NULL,
-                                    callbacks = NULL, verbose = NULL, ...) {
+                                    callbacks = NULL, verbose = NULL, augment, ...) {
   rlang::check_dots_empty()
   env <- rlang::current_env()
   verbose <- verbose %||% getOption("diglot.verbose", "auto")
@@ -606,7 +608,11 @@ update.image_classifier <- function(object, data, y = NULL, epochs = NULL, weigh
   known <- known_outcome(object, newdata_labels(object, data, y, "data", env), "y", env)
   count <- image_count(images)
   check_lengths(count, known_count(known), env, outcome_words[[fit_kind(object)]])
-  settings <- settings_payload(if (is.null(epochs)) list() else list(epochs = epochs), env)
+  settings <- if (is.null(epochs)) list() else list(epochs = epochs)
+  if (!missing(augment)) {
+    settings["augment"] <- list(augment) # NULL, too
+  }
+  settings <- settings_payload(settings, env)
   refitted(
     object, "update", image_payload(images, "data", env), known, settings,
     weight_payload(weights, count, env), callback_function(callbacks, env),

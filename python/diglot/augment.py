@@ -363,8 +363,8 @@ class FunctionAugment:
         if self.function is None:
             raise InputError(
                 f"augment: the model was trained with the function {self.name!r}, which its file "
-                "cannot hold: give it again by set_params(augment=...), or train on with "
-                "augment=None"
+                "cannot hold: give augment again, to set_params() in Python or update() in R, or "
+                "None (NULL in R) to train on without"
             )
         batch = np.asarray(batch, np.float32)
         out = np.empty(batch.shape, np.float32)

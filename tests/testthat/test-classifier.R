@@ -325,6 +325,29 @@ test_that("update goes on and leaves the fit as it was", {
   )
 })
 
+test_that("update takes other changes to the images, and a function again", {
+  skip_if_no_diglot()
+  frame <- planted_tibble()
+  calls <- 0L
+  same <- function(image, ...) {
+    calls <<- calls + 1L
+    image
+  }
+  fit <- image_classifier(
+    label ~ image, frame,
+    network = "mlp", epochs = 1, batch_size = 8, seed = 1, augment = same
+  )
+  expect_error(update(fit, frame), "give augment again", class = "diglot_error_input")
+  calls <- 0L
+  plain <- update(fit, frame, augment = NULL)
+  expect_identical(calls, 0L)
+  again <- update(fit, frame, augment = same)
+  expect_identical(calls, nrow(frame))
+  expect_identical(fingerprint(again), fingerprint(plain))
+  expect_false(fingerprint(update(fit, frame, augment = "light")) == fingerprint(plain))
+  expect_error(update(fit, frame, augment = "odd"), "no 'odd'", class = "diglot_error_input")
+})
+
 test_that("a training that was cut short is resumed to the same bytes", {
   skip_if_no_diglot()
   frame <- planted_tibble()

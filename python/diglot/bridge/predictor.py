@@ -118,15 +118,17 @@ def update(
 ) -> dict[str, Any]:
     """Train a model on, from the bytes of its file: the fit that R holds stays as it was."""
     model = models.revive(bytes(data), engine)
+    chosen = received.settings(settings, list(getattr(model, "classes_", [])))
     model.set_params(
         callbacks=None if callback is None else [received.callback(callback)],
         verbose=received.listener(progress),
+        **{name: chosen.pop(name) for name in ("augment",) if name in chosen},
     )
     model.update(
         received.images(images),
         known(model, given),
         sample_weight=received.numbers(weights),
-        **received.settings(settings, list(getattr(model, "classes_", []))),
+        **chosen,
     )
     return _trained(model)
 
