@@ -38,14 +38,22 @@ def on_mxnet(mx, graph, values, training=True, dtype="float64", without=()):
     return outputs, found, {n: a.asnumpy() for n, a in kept.items()}
 
 
-def on_torch(graph, values, training=True, device="cpu"):
-    """Return the same from PyTorch."""
+def on_torch(graph, values, training=True, device="cpu", channels_last=False):
+    """Return the same from PyTorch.
+
+    With ``channels_last`` the channels of a place are side by side in memory.
+    """
     import torch
 
     from diglot.engine.torch_mode import Mode
     from diglot.engine.torch_program import Program
 
     arrays = {n: torch.from_numpy(v.copy()).to(device) for n, v in values.items()}
+    if channels_last:
+        layout = torch.channels_last
+        arrays = {
+            n: a.contiguous(memory_format=layout) if a.dim() == 4 else a for n, a in arrays.items()
+        }
     auxiliary = {n for n, p in graph.parameters.items() if p.auxiliary}
     for name, array in arrays.items():
         array.requires_grad_(name not in auxiliary)
@@ -79,11 +87,19 @@ def assert_engines_agree(
 ):
     """Hold outputs, gradients and statistics of the one against those of the other.
 
-    ``dtype`` is MXNet's, which has no double precision for some operators; ``without`` are inputs
-    by which it has no gradients.
+    PyTorch's in both layouts of images. ``dtype`` is MXNet's, which has no double precision for
+    some operators; ``without`` are inputs by which it has no gradients.
     """
-    wanted, by, kept = on_mxnet(mx, graph, values, training, dtype, without)
-    found, mine, left = on_torch(graph, values, training)
+    wanted = on_mxnet(mx, graph, values, training, dtype, without)
+    has_images = any(value.ndim == 4 for value in values.values())
+    for channels_last in (False, True)[: 1 + has_images]:
+        computed = on_torch(graph, values, training, channels_last=channels_last)
+        _assert_equal(computed, wanted, forward, gradients, training)
+
+
+def _assert_equal(computed, wanted, forward, gradients, training):
+    found, mine, left = computed
+    wanted, by, kept = wanted
     assert len(found) == len(wanted)
     for number, (a, b) in enumerate(zip(found, wanted, strict=True)):
         assert largest_difference(a, b) <= forward, f"output {number}"

@@ -330,6 +330,18 @@ def test_one_number_a_channel_trains_as_on_mxnet():
         np.testing.assert_allclose(found[1][name], weight, rtol=2e-3, atol=2e-4, err_msg=name)
 
 
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this PyTorch has no oneDNN")
+@pytest.mark.parametrize(("size", "beside"), [(32, False), (224, True)])
+def test_channels_lie_side_by_side_where_images_hold_more_than_filters(size, beside):
+    graph = network("resnet18", classes=3, size=size, channels=3)
+    executor = TorchExecutor(graph.with_weights(initial_weights(graph, 1)), TORCH)
+    filters = [array for array in executor._arrays.values() if array.dim() == 4]
+    assert len(filters) == 20
+    assert all(f.is_contiguous(memory_format=torch.channels_last) for f in filters) == beside
+    images = executor._array("data", np.zeros((2, size, size, 3), np.float32))
+    assert images.is_contiguous(memory_format=torch.channels_last) == beside
+
+
 # ---- mixed precision
 
 

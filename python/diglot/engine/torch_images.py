@@ -157,7 +157,8 @@ class _Windows:
         return narrow and not any(self._behind(x))
 
     def maxima(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu" or x.dim() != 4 or x.shape[1] < _VECTOR:
+        planes = x.dim() == 4 and x.is_contiguous()
+        if x.device.type != "cpu" or not planes or x.shape[1] < _VECTOR:
             return self._maxima(x)
         if self._fits(x):
             return _MaximaByVectors.apply(x, self.kernel, self.stride, self.pad)
