@@ -147,32 +147,6 @@ def test_training_takes_several_lengths():
     assert executor.totals() == pytest.approx([total, rows], rel=1e-4)
 
 
-def test_losses_are_computed_and_nothing_changes():
-    graph = dense()
-    executor = open_executor(graph, "cpu")
-    executor.prepare_training(trained(graph), Optimiser("adam"))
-    executor.train_step(some(4), 0.1, 0)
-    weights, totals, state = executor.weights(), executor.totals(), executor.optimiser_state()
-    for rows, length in ((3, 4), (9, 6)):
-        inputs = some(rows, length, seed=5)
-        given = {**inputs, "reward": np.zeros(3)}  # what the graph does not take is left aside
-        assert executor.losses(given) == pytest.approx(
-            [losses_of(weights, inputs).sum(), rows], rel=1e-5
-        )
-    assert np.array_equal(executor.totals(), totals)
-    for before, after in ((weights, executor.weights()), (state, executor.optimiser_state())):
-        assert all(np.array_equal(before[name], after[name]) for name in before)
-
-
-def test_losses_are_those_of_scoring():
-    b = Builder(InputSpec(1, 1, 1), images=False)
-    x = b.add("Dropout", b.input("x", (50,)), name="dropout", p=0.5)
-    graph = b.graph("dropped", b.add("sum", x, name="sum", axis=1)).with_weights({})
-    executor = open_executor(graph, "cpu")
-    executor.prepare_training(graph, Optimiser("sgd"))
-    assert executor.losses({"x": np.ones((2, 50), np.float32)}) == pytest.approx([100])
-
-
 def with_random_slopes(weight=-1.0):
     """Return 400 equal negative numbers behind a layer with random slopes, summed up."""
     b = Builder(InputSpec(1, 1, 1), images=False)
@@ -199,7 +173,6 @@ def test_random_slopes_are_drawn_by_the_seed():
     # In scoring there is their mean.
     scored = -(1 + slopes).sum() * (0.125 + 0.5) / 2
     x = np.ones((1, 1), np.float32)
-    assert executor.losses({"x": x}) == pytest.approx([scored], rel=1e-4)
     assert executor.forward({"x": x}) == pytest.approx([scored], rel=1e-4)
 
 

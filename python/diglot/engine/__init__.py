@@ -139,9 +139,6 @@ class Executor(Protocol):
     def train_step(self, inputs: Mapping[str, np.ndarray], rate: float, seed: int) -> None:
         """Go one step down the gradient of the mean of the first output."""
 
-    def losses(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return the sums of the training graph's outputs in scoring mode; nothing changes."""
-
     def totals(self) -> np.ndarray:
         """Return the sums of the training graph's outputs since they were last set."""
 

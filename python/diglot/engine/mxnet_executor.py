@@ -15,7 +15,6 @@ from diglot.engine.layout import engine_input, from_engine_layout
 from diglot.engine.mxnet import errors_translated, load
 from diglot.engine.mxnet_chance import (
     draws,
-    has_random_slopes,
     with_drawn_slopes,
     without_chance,
 )
@@ -136,7 +135,6 @@ class MXNetExecutor:
         self._training, self._train, self._train_inputs = pooled_first(graph), {}, graph.inputs
         self._score = None
         self._random = any(map(draws, graph.nodes))
-        self._drawn = any(map(has_random_slopes, graph.nodes))
         self._updater = Updater(
             self._mx,
             optimiser,
@@ -164,26 +162,15 @@ class MXNetExecutor:
         for total, output in zip(self._totals, outputs, strict=True):
             total += output.sum()
 
-    def _training_outputs(
-        self, inputs: Mapping[str, np.ndarray], *, scoring: bool = False
-    ) -> Sequence[Any]:
+    def _training_outputs(self, inputs: Mapping[str, np.ndarray]) -> Sequence[Any]:
         arrays = [self._array(engine_input(n, inputs[n])) for n in self._train_inputs]
         # A block plans its memory for one shape; sequences come in several lengths.
         lengths = tuple(array.shape[1:] for array in arrays)
-        graph = self._training
-        if scoring and self._drawn:  # else those slopes would be drawn in scoring, too
-            lengths, graph = (*lengths, "scoring"), without_chance(graph)
         if lengths not in self._train:
             on_cpu = self.device.kind == "cpu"
-            self._train[lengths] = self._block(graph, vectors=on_cpu, drawn=True)[1]
+            self._train[lengths] = self._block(self._training, vectors=on_cpu, drawn=True)[1]
         outputs = self._train[lengths](*arrays)
         return outputs if isinstance(outputs, Sequence) else [outputs]
-
-    def losses(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return the sums of the training graph's outputs in scoring mode; nothing changes."""
-        with errors_translated(len(inputs[self._train_inputs[0]]), training=True):
-            outputs = self._training_outputs(inputs, scoring=True)
-            return np.array([float(o.sum().asscalar()) for o in outputs])
 
     def totals(self) -> np.ndarray:
         """Return the sums of the training graph's outputs; waits for the device."""

@@ -186,15 +186,6 @@ class TorchExecutor:
         given = {name: self._array(name, inputs[name]) for name in self._train_inputs}
         return self._train({**self._arrays, **given})
 
-    def losses(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return the sums of the training graph's outputs in scoring mode; nothing changes."""
-        with (
-            errors_translated(len(inputs[self._train_inputs[0]]), training=True),
-            torch.no_grad(),
-            self._numbers(),
-        ):
-            return np.array([float(self._summed(o)) for o in self._training_outputs(inputs)])
-
     def totals(self) -> np.ndarray:
         """Return the sums of the training graph's outputs; waits for the device."""
         with errors_translated(1):
