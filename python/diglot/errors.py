@@ -64,6 +64,29 @@ class OutOfMemoryError(DiglotError, MemoryError):
         )
 
 
+def cause(error: Exception) -> str:
+    """Return in words what the reading of a damaged file ran into.
+
+    Parameters
+    ----------
+    error : Exception
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> cause(KeyError("classes"))
+    "'classes' is missing"
+    >>> cause(TypeError("not a number"))
+    'TypeError: not a number'
+    """
+    if isinstance(error, KeyError) and len(error.args) == 1:
+        return f"{error.args[0]!r} is missing"
+    return f"{type(error).__name__}: {error}"
+
+
 class MissingPackageError(DiglotError, ImportError):
     """An optional or required package is missing; the message says how to install it."""
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from diglot.augment import augment
-from diglot.errors import ModelFileError
+from diglot.errors import ModelFileError, cause
 from diglot.estimators.settings import UNSAVED, jsonable_settings
 from diglot.graph import Graph
 from diglot.networks.own import is_path
@@ -67,7 +67,7 @@ def damage_told(name: str) -> Iterator[None]:
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         if isinstance(error, ModelFileError):
             raise
-        raise ModelFileError(f"{name} is a damaged model file: {error!r}") from error
+        raise ModelFileError(f"{name} is a damaged model file: {cause(error)}") from error
 
 
 def restore_common(

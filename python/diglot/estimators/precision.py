@@ -21,7 +21,7 @@ from diglot.engine import (
     mixing,
     open_executor,
 )
-from diglot.errors import DeviceError, InputError, ModelFileError
+from diglot.errors import DeviceError, InputError, ModelFileError, cause
 from diglot.graph import Graph
 from diglot.images import PreparedImages, batches
 
@@ -83,7 +83,7 @@ class Int8:
             }
             agreement, n = float(given["agreement"]), given["n"]
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise ModelFileError(f"the ranges for int8 are damaged: {error!r}") from error
+            raise ModelFileError(f"the ranges for int8 are damaged: {cause(error)}") from error
         sound = all(math.isfinite(a) and math.isfinite(b) and a <= b for a, b in ranges.values())
         sound = sound and 0 < len(ranges) <= _MOST_RANGES and 0 <= agreement <= 1
         if not sound or type(n) is not int or n < 1:

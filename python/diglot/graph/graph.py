@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from diglot.errors import InputError, ModelFileError
+from diglot.errors import InputError, ModelFileError, cause
 from diglot.graph.input_spec import InputSpec
 from diglot.graph.nodes import Node, Parameter
 from diglot.graph.shape_inference import BATCH, InputTooSmallError, infer_graph, multiply_adds
@@ -460,7 +460,7 @@ class Graph:
             name, symbol, features = fields["name"], fields["symbol"], fields["features"]
             spec = InputSpec.from_dict(fields["input"])
         except (KeyError, TypeError) as error:
-            raise ModelFileError(f"the network's description is damaged: {error!r}") from error
+            raise ModelFileError(f"the network's description is damaged: {cause(error)}") from error
         if not all(isinstance(text, str) for text in (name, symbol, features)):
             raise ModelFileError("the network's description is damaged: text expected")
         origin = fields.get("origin")

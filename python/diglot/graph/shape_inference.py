@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from diglot.attributes import check_attributes
-from diglot.errors import InputError, ModelFileError
+from diglot.errors import InputError, ModelFileError, cause
 from diglot.graph.nodes import Node, Parameter, Subgraph, free_parameter, parameter_of
 from diglot.operators import LARGEST, OPERATORS, Attrs, Shape, Slot
 from diglot.subgraphs import CONTROL, most_steps, variables_in_order
@@ -91,7 +91,7 @@ def apply_operator(
     except ModelFileError as error:
         raise ModelFileError(f"layer {name!r} ({op}): {error}") from error
     except (LookupError, TypeError, ArithmeticError, ValueError) as error:
-        raise ModelFileError(f"layer {name!r} ({op}) is damaged: {error!r}") from error
+        raise ModelFileError(f"layer {name!r} ({op}) is damaged: {cause(error)}") from error
     for shape in outputs:
         if len(shape) > _MOST_AXES:
             raise ModelFileError(f"layer {name!r} ({op}) has an output of {len(shape)} axes")
@@ -120,7 +120,9 @@ def apply_control(node: Node, inputs: Sequence[Shape]) -> list[Shape]:
     except ModelFileError as error:
         raise ModelFileError(f"layer {node.name!r} ({node.op}): {error}") from error
     except (LookupError, TypeError, ArithmeticError, ValueError) as error:
-        raise ModelFileError(f"layer {node.name!r} ({node.op}) is damaged: {error!r}") from error
+        raise ModelFileError(
+            f"layer {node.name!r} ({node.op}) is damaged: {cause(error)}"
+        ) from error
 
 
 def _body_shapes(body: Subgraph, given: Sequence[Shape]) -> list[list[Shape]]:

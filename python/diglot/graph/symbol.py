@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from diglot.errors import ModelFileError
+from diglot.errors import ModelFileError, cause
 from diglot.graph.nodes import Node, Subgraph, count_nodes
 from diglot.storage import parse_json
 from diglot.subgraphs import CONTROL
@@ -84,7 +84,7 @@ def read_symbol(text: str) -> tuple[tuple[Node, ...], tuple[tuple[int, int], ...
     except ModelFileError:
         raise
     except (ValueError, LookupError, TypeError, RecursionError, AttributeError) as error:
-        raise ModelFileError(f"not a graph in MXNet's JSON format: {error!r}") from error
+        raise ModelFileError(f"not a graph in MXNet's JSON format: {cause(error)}") from error
     seen: set[str] = set()
     for node in nodes:
         if node.name in seen:

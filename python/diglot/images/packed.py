@@ -16,7 +16,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-from diglot.errors import ImageError
+from diglot.errors import ImageError, cause
 from diglot.files import opened, read_bytes
 from diglot.images.recordio import SHORTEST, decode_record
 from diglot.storage import parse_json
@@ -151,7 +151,7 @@ def read_list(data: bytes) -> Contents:
         if len(entries) != count:
             raise ValueError("two images have one name")
     except (KeyError, TypeError, RecursionError, MemoryError) as error:
-        raise ValueError(f"it is damaged: {error!r}") from error
+        raise ValueError(f"it is damaged: {cause(error)}") from error
     return Contents(identity, size, stored, entries)
 
 

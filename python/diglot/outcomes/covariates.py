@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from diglot.errors import InputError, ModelFileError
+from diglot.errors import InputError, ModelFileError, cause
 from diglot.outcomes.contrasts import contrast_matrix
 from diglot.outcomes.moments import moments
 
@@ -184,7 +184,9 @@ class Design:
             variables = tuple(_read_variable(entry) for entry in fields["variables"])
             centre, scale = (np.array(fields[n], np.float64) for n in ("centre", "scale"))
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise ModelFileError(f"the description of covariates is damaged: {error!r}") from error
+            raise ModelFileError(
+                f"the description of covariates is damaged: {cause(error)}"
+            ) from error
         design = cls(variables, centre, scale)
         count = len(design.terms)
         sound = 0 < count <= _MOST_COLUMNS and centre.shape == scale.shape == (count,)

@@ -13,7 +13,7 @@ import numpy as np
 
 from diglot import storage
 from diglot.engine import LOSS_SCALE
-from diglot.errors import InputError, ModelFileError
+from diglot.errors import InputError, ModelFileError, cause
 
 _FILE = "checkpoint.safetensors"
 _STOPPED = ("", "early", "callback", "interrupted")
@@ -138,7 +138,7 @@ def read_checkpoint(path: Path, run: Mapping[str, Any]) -> Checkpoint:
     try:
         return _checkpoint(tensors, meta)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise _damaged(path, repr(error)) from error
+        raise _damaged(path, cause(error)) from error
 
 
 def _checkpoint(tensors: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> Checkpoint:

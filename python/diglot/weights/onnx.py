@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from diglot.builder import Builder, Tensor
-from diglot.errors import DiglotError, InputError, ModelFileError
+from diglot.errors import DiglotError, InputError, ModelFileError, cause
 from diglot.graph import Graph, InputSpec, InputTooSmallError
 from diglot.networks.own import with_backbone
 from diglot.weights.onnx_constants import fold
@@ -246,7 +246,7 @@ class Network:
         except DiglotError as error:
             raise ModelFileError(f"{_label(node)}: {error}") from error
         except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError) as error:
-            raise ModelFileError(f"{_label(node)} is damaged: {error!r}") from error
+            raise ModelFileError(f"{_label(node)} is damaged: {cause(error)}") from error
         for name, value in zip(node.outputs, outputs, strict=False):
             if name:
                 self.values[name] = value
