@@ -327,10 +327,26 @@ def test_channels_lie_side_by_side_where_images_hold_more_than_filters(size, bes
     assert all(f.is_contiguous(memory_format=torch.channels_last) for f in filters) == beside
     images = executor._array("data", np.zeros((2, size, size, 3), np.float32))
     assert images.is_contiguous(memory_format=torch.channels_last) == beside
-    # Not in training, where oneDNN then writes where it must not.
-    executor.prepare_training(with_loss(graph), Optimiser("sgd"))
-    arrays = [*executor._arrays.values(), executor._array("data", np.zeros((2, size, size, 3)))]
-    assert all(array.is_contiguous() for array in arrays)
+
+
+@pytest.mark.parametrize("widths", [(8, 16, 24, 32), (16, 16, 24, 32)])
+def test_few_channels_in_large_steps_do_not_end_the_process(widths):
+    """As PyTorch alone does with channels side by side: oneDNN's issue 6035."""
+    graph = network("resnet18", classes=3, size=96, channels=3, widths=widths, stem=widths[0])
+    graph = graph.with_weights(initial_weights(graph, 1))
+    rng = np.random.default_rng(1)
+    given = {"data": rng.normal(size=(15, 96, 96, 3)), "label": np.arange(15) % 3.0}
+    found = []
+    for device in ("cpu", TORCH):
+        executor = open_executor(graph, device)
+        executor.prepare_training(with_loss(graph), Optimiser("sgd"))
+        for step in range(3):
+            executor.train_step({n: v.astype(np.float32) for n, v in given.items()}, 0.01, step)
+        found.append(executor.weights())
+    side_by_side = executor._layout == torch.channels_last
+    assert side_by_side == (widths[0] >= 16 and torch.backends.mkldnn.is_available())
+    for name, weight in found[0].items():
+        np.testing.assert_allclose(found[1][name], weight, rtol=2e-3, atol=2e-3, err_msg=name)
 
 
 # ---- mixed precision

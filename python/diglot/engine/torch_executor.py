@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 
@@ -11,6 +10,7 @@ import numpy as np
 from diglot.engine import LOSS_SCALE, STEADY_ROWS, Device, Optimiser, Weigh
 from diglot.engine.shortcuts import folded, pooled_first
 from diglot.engine.torch import errors_translated, load, torch_device
+from diglot.engine.torch_layout import image_layout
 from diglot.engine.torch_mode import Mode, Tensor
 from diglot.engine.torch_optimisers import Updater
 from diglot.engine.torch_program import Program
@@ -46,7 +46,7 @@ class TorchExecutor:
         self._mode = Mode(False, torch.Generator(device=self._at), mixed=bool(device.mixed))
         self._decides = any(node.subgraphs for node in graph.nodes)
         self._score = Program(graph, self._mode)
-        self._layout = _scoring_layout(graph, self._at.type)
+        self._layout = image_layout(graph, self._at.type)
         self._changing = changing
         self._folded: tuple[Program, dict[str, Tensor]] | None = None
         self._arrays: dict[str, Tensor] = {}
@@ -110,8 +110,6 @@ class TorchExecutor:
         """Take the training graph; its parameters are the executor's."""
         factors, parameters = factors or {}, self._graph.parameters
         learned = {}
-        if self._at.type != "cuda":
-            self._lay_planes()
         for name, parameter in parameters.items():
             learns = not parameter.auxiliary and bool(factors.get(name, 1.0))
             self._arrays[name].requires_grad_(learns)
@@ -123,16 +121,6 @@ class TorchExecutor:
         self._updater = Updater(optimiser, learned, decays, rates)
         self._scale = LossScale() if self.device.mixed == "float16" else None
         self.set_totals(np.zeros(len(graph.heads)))
-
-    def _lay_planes(self) -> None:
-        """Have one channel after the other in memory, in images and filters.
-
-        With the channels of a place side by side, oneDNN 3 can write where it must not when it
-        computes the gradients of a convolution of one place: seen with AVX-512, two threads and
-        few channels, and the process ends.
-        """
-        self._layout = torch.contiguous_format
-        self._arrays = {n: self._laid(a.detach()) for n, a in self._arrays.items()}
 
     def train_step(self, inputs: Mapping[str, np.ndarray], rate: float, seed: int) -> None:
         """Go one step down the gradient of the mean of the first output."""
@@ -257,11 +245,8 @@ class TorchExecutor:
         rows = len(inputs[wrt])
         with errors_translated(rows), settled():
             given = {name: self._padded(name, values) for name, values in inputs.items()}
-            arrays = {**self._arrays, **self._kept, **given}
-            if self._at.type != "cuda":  # see _lay_planes
-                arrays = {n: a.detach().contiguous() for n, a in arrays.items()}
-            at = arrays[wrt].requires_grad_()
-            first = self._score(arrays)[0]
+            at = given[wrt].requires_grad_()
+            first = self._score({**self._arrays, **self._kept, **given})[0]
             values = np.array(first.detach().cpu())
             weights = np.zeros_like(values)
             weights[:rows] = weigh(values[:rows])
@@ -277,24 +262,6 @@ class TorchExecutor:
         """Leave these inputs on the device; the next calls need not give them again."""
         with errors_translated(1):  # copies: the caller may change its arrays
             self._kept = {n: self._padded(n, np.array(values)) for n, values in inputs.items()}
-
-
-def _scoring_layout(graph: Graph, kind: str) -> torch.memory_format:
-    """Return how images and filters lie in memory where a device scores quickest.
-
-    The tensor cores of GPUs want the channels of a place side by side. So do oneDNN's vectors, but
-    it then rearranges the filters at every step, which pays only where images hold more numbers
-    than filters do: measured with ResNet-18 (from 128 pixels a side on), MobileNet-V2 and LeNet
-    (from 28).
-    """
-    if kind != "cpu" or not torch.backends.mkldnn.is_available():
-        return torch.channels_last if kind == "cuda" else torch.contiguous_format
-    of_images = of_filters = 0
-    for node, shapes in zip(graph.nodes, graph.output_shapes, strict=True):
-        if node.op == "Convolution" and len(shapes[0]) == 4:
-            of_images += STEADY_ROWS * math.prod(shapes[0][1:])
-            of_filters += math.prod(graph.output_shapes[node.inputs[1][0]][0])
-    return torch.channels_last if of_images > of_filters else torch.contiguous_format
 
 
 def _is_image(name: str, array: Tensor) -> bool:
