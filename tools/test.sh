@@ -25,7 +25,8 @@ run_ruff() { "$python" -m ruff check . && "$python" -m ruff format --check .; }
 run_pytest() {
     # Without R, as after `make test-python`, the tests of diglot.r are skipped; with it they must not be.
     if [ -d .Rlib/diglot ]; then export DIGLOT_EXPECT_R=true; fi
-    "$python" -m pytest
+    # -X: a crash at the very end, when pytest itself no longer looks, is told with where it was, too.
+    "$python" -X faulthandler -m pytest
 }
 
 # Not among the checks that run without names: `make soak` asks for it, with DIGLOT_SOAK set.
