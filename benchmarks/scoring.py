@@ -384,11 +384,11 @@ MEMORY = Candidate("memory", run_memory, ("mxnet",))
 def checked(candidates: list[Candidate], network: str) -> tuple[dict[str, Any], str]:
     """Compare logits; return the batch size that suits each best, and what was found."""
     found = {c.name: in_its_own_process(c, network=network, check=16) for c in candidates}
-    logits = {name: np.array(answer["logits"]) for name, answer in found.items()}
-    batches, apart = {}, 0.0
+    logits = {n: np.array(answer["logits"]) for n, answer in found.items() if n != INT8}
+    first = next((logits[n] for n in (FLOAT32, *logits) if n in logits), None)
+    apart = max((float(np.abs(values - first).max()) for values in logits.values()), default=0.0)
+    batches = {}
     for name, answer in found.items():
-        if name != INT8 and FLOAT32 in logits:
-            apart = max(apart, float(np.abs(logits[name] - logits[FLOAT32]).max()))
         if rates := answer.get("rates"):
             batches[name] = {"batch": int(max(rates, key=rates.get))}
     if apart > MOST_APART:
