@@ -157,7 +157,7 @@ embed.diglot_pretrained <- function(object, newdata, layer = NULL, engine = "aut
   rlang::check_dots_empty()
   env <- rlang::current_env()
   check_newdata(missing(newdata), env)
-  layer_output(live_network(object, env), object, newdata, layer, env, list(engine = engine))
+  layer_output(live_network(object, env), object, newdata, layer, env, engine)
 }
 
 check_newdata <- function(is_missing, call, what = "embed") {
@@ -166,14 +166,14 @@ check_newdata <- function(is_missing, call, what = "embed") {
   }
 }
 
-layer_output <- function(live, object, newdata, layer, call, options = list()) {
+layer_output <- function(live, object, newdata, layer, call, engine = NULL) {
   if (!is.null(layer) && (!rlang::is_string(layer) || is.na(layer))) {
     abort_diglot("`layer` must be the name of one layer; summary() lists them.", call = call)
   }
   images <- newdata_images(object, newdata, "newdata", call)
   none <- list(kind = "list", items = list())
   payload <- if (image_count(images) > 0L) image_payload(images, "newdata", call) else none
-  answer <- call_bridge("embed", live, payload, layer, options, call = call)
+  answer <- call_bridge("embed", live, payload, layer, engine, call = call)
   values <- array(answer$values, unlist(answer$dim))
   if (length(dim(values)) > 2L) {
     return(values)

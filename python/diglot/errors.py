@@ -64,29 +64,6 @@ class OutOfMemoryError(DiglotError, MemoryError):
         )
 
 
-def cause(error: Exception) -> str:
-    """Return in words what the reading of a damaged file ran into.
-
-    Parameters
-    ----------
-    error : Exception
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> cause(KeyError("classes"))
-    "'classes' is missing"
-    >>> cause(TypeError("not a number"))
-    'TypeError: not a number'
-    """
-    if isinstance(error, KeyError) and len(error.args) == 1:
-        return f"{error.args[0]!r} is missing"
-    return f"{type(error).__name__}: {error}"
-
-
 class MissingPackageError(DiglotError, ImportError):
     """An optional or required package is missing; the message says how to install it."""
 
@@ -129,3 +106,26 @@ class RError(DiglotError, RuntimeError):
 
 class InterruptedFitWarning(UserWarning):
     """The user interrupted a fit; what was learned so far is kept."""
+
+
+def cause(error: Exception) -> str:
+    """Return in words what the reading of a damaged file ran into.
+
+    Parameters
+    ----------
+    error : Exception
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> cause(KeyError("classes"))
+    "'classes' is missing"
+    >>> cause(TypeError("not a number"))
+    'TypeError: not a number'
+    """
+    if isinstance(error, KeyError) and len(error.args) == 1:
+        return f"{error.args[0]!r} is missing"
+    return f"{type(error).__name__}: {error}"

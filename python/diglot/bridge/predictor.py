@@ -122,8 +122,9 @@ def update(
     model.set_params(
         callbacks=None if callback is None else [received.callback(callback)],
         verbose=received.listener(progress),
-        **{name: chosen.pop(name) for name in ("augment",) if name in chosen},
     )
+    if "augment" in chosen:
+        model.set_params(augment=chosen.pop("augment"))
     model.update(
         received.images(images),
         known(model, given),
@@ -193,17 +194,17 @@ def embed(
     model: Any,
     images: Mapping[str, Any],
     layer: str | None = None,
-    options: Mapping[str, Any] | None = None,
+    engine: str | None = None,
 ) -> dict[str, Any]:
-    """Return a layer's output for images, from a live model or network.
+    """Return a layer's output for images, from a live model, or from a network on an engine.
 
     Returns
     -------
     dict
         ``values``, images first and channels last, and their ``dim``.
     """
-    quiet = {"verbose": False} if isinstance(model, Graph) else {}
-    values = model.embed(received.images(images), layer, **quiet, **dict(options or {}))
+    more = {"verbose": False, "engine": engine or "auto"} if isinstance(model, Graph) else {}
+    values = model.embed(received.images(images), layer, **more)
     return {"values": np.asfortranarray(values, dtype=np.float64), "dim": list(values.shape)}
 
 

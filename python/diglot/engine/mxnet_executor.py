@@ -13,11 +13,7 @@ import numpy as np
 from diglot.engine import STEADY_ROWS, Device, Optimiser, Weigh
 from diglot.engine.layout import engine_input, from_engine_layout
 from diglot.engine.mxnet import errors_translated, load
-from diglot.engine.mxnet_chance import (
-    draws,
-    with_drawn_slopes,
-    without_chance,
-)
+from diglot.engine.mxnet_chance import draws, with_drawn_slopes, without_chance
 from diglot.engine.mxnet_operators import has_own, make_known
 from diglot.engine.mxnet_optimisers import Updater
 from diglot.engine.mxnet_versions import fuse, make_parameters, read_graph, same_arrays, shared

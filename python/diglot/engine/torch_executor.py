@@ -245,15 +245,15 @@ class TorchExecutor:
         rows = len(inputs[wrt])
         with errors_translated(rows), settled():
             given = {name: self._padded(name, values) for name, values in inputs.items()}
-            at = given[wrt].requires_grad_()
+            given[wrt].requires_grad_()
             first = self._score({**self._arrays, **self._kept, **given})[0]
             values = np.array(first.detach().cpu())
             weights = np.zeros_like(values)
             weights[:rows] = weigh(values[:rows])
             by = torch.from_numpy(weights).to(self._at)
-            (gradient,) = torch.autograd.grad(first, at, by, allow_unused=True)
+            (gradient,) = torch.autograd.grad(first, given[wrt], by, allow_unused=True)
         if gradient is None:
-            gradient = torch.zeros_like(at)
+            gradient = torch.zeros_like(given[wrt])
         if _is_image(wrt, gradient):
             gradient = gradient.permute(0, 2, 3, 1)
         return values[:rows], np.ascontiguousarray(gradient[:rows].cpu().numpy())
