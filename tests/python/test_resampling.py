@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from joblib.externals.loky.backend.queues import Queue
 from PIL import Image
 from sklearn import metrics
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -355,6 +358,20 @@ def test_another_program_that_embeds_python_is_not_taken_for_it():
         print(found.folds["accuracy"].mean())
     """)
     assert float(accuracy) > 0.8
+
+
+def test_no_thread_outlives_its_processes(monkeypatch):
+    # One that did could be about to give back a semaphore as Python ended: joblib told of a leak.
+    def feed_late(*args):
+        feed(*args)
+        time.sleep(0.3)
+
+    feed = Queue._feed
+    monkeypatch.setattr(Queue, "_feed", staticmethod(feed_late))
+    X, y = np.arange(40.0).reshape(20, 2), np.arange(20) // 10
+    before = threading.active_count()
+    cross_validate(LogisticRegression(), X, y, folds=2, jobs=2)
+    assert threading.active_count() <= before
 
 
 # ---- learning curves

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import sys
 import sysconfig
+import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -126,10 +127,24 @@ def _end_processes() -> None:
     """
     from joblib.externals.loky import reusable_executor
 
+    feeders = _feeders()
     # get_reusable_executor() would start new ones where one has died.
     executor = reusable_executor._executor
     if hasattr(executor, "terminate"):
         executor.terminate(kill_workers=True)
+    # joblib waits for its other threads, not for these: where Python ended while one of them was
+    # about to give back a semaphore, joblib told the user of a leak.
+    for feeder in feeders:
+        feeder.join(timeout=5)
+
+
+def _feeders() -> list[threading.Thread]:
+    """Return the threads that send joblib's processes their tasks, also those about to end."""
+    from joblib.externals.loky.backend.queues import Queue
+
+    named = (t for t in threading.enumerate() if t.name == "QueueFeederThread")
+    # A thread forgets its target as it ends. multiprocessing's queues give theirs the same name.
+    return [thread for thread in named if getattr(thread, "_target", Queue._feed) is Queue._feed]
 
 
 @contextmanager
