@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 from diglot.errors import ImageError
 from diglot.graph import InputSpec
 from diglot.images import decode, prepare_file, read_header
-from diglot.images.decode import Header
+from diglot.images.picture import Header
 
 # Asymmetric in every direction and not square, so that no transpose can hide.
 RAMP = (np.arange(5)[:, None] * 40 + np.arange(7)[None, :] * 5).astype(np.uint8)

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from diglot.errors import ImageError, InputError
-from diglot.images.decode import Header, decode, file_size, from_pillow, read_header
+from diglot.images.decode import decode, file_size, read_header
 from diglot.images.memory import available_memory, usable_cores
+from diglot.images.picture import Header
+from diglot.images.pillow import from_pillow
 from diglot.images.prepare import prepare, prepare_file
 
 _BLOCK_BYTES = 1 << 24

@@ -1,261 +1,228 @@
-"""What a TIFF file claims to hold, against what it can hold; and of a stack only what is wanted.
-
-tifffile reads what a file says: strips that inflate to any size, pages that are not there as
-zeros, stacks whole. A stranger's file is looked at first.
-"""
+"""TIFF files: ordinary pictures by Pillow, all others by tifffile."""
 
 from __future__ import annotations
 
-import contextlib
-import lzma
-import math
-import zlib
-from collections.abc import Callable
-from itertools import product
+import logging
 from typing import Any, BinaryIO
-from xml.parsers import expat
 
 import numpy as np
 
 from diglot.errors import ImageError
+from diglot.images.picture import Header, Picture, over_white, refuse_bomb, turned
+from diglot.images.pillow import from_pillow, pillow_picture
+from diglot.images.tiff_checks import check_ome, read_stack, refuse_hollow
 
-_NONE, _LZW, _DEFLATE, _PACKBITS, _LZMA = (1,), (5,), (8, 32946, 50013), (32773,), (34925,)
-_YCBCR = 6
-# How many times smaller a codec can make what it packs, at best: Deflate 1,032, LZW's codes of
-# 12 bits 2,731, PackBits' pairs of bytes 64. Others have no bound that is worth a check.
-_MOST = {**dict.fromkeys(_NONE, 1), **dict.fromkeys(_LZW, 2731), **dict.fromkeys(_DEFLATE, 1040)}
-_MOST |= dict.fromkeys(_PACKBITS, 64)
-_HARMLESS = 1 << 26  # bytes that a strip may inflate to unseen
-_MOST_PLANES = 100_000  # that an OME file may speak of: tifffile makes a list of them
-_LONGEST_OME = 1 << 24  # bytes
+_SILENT = logging.NullHandler()
+_GRAY_INVERTED, _GRAY, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 
 
-def refuse_hollow(file: BinaryIO, page: Any, path: str) -> None:
-    """Refuse a page whose pixels do not lie in the file, or are more than it can hold.
+def tiff_header(file: BinaryIO, path: str) -> Header:
+    """Describe what `tiff_picture` will return."""
+    import tifffile
 
-    Raises
-    ------
-    ImageError
-        If the file is cut short, or claims more pixels than the bytes there can hold.
-    """
-    size = file.seek(0, 2)
-    there = 0
-    for start, length in zip(page.dataoffsets, page.databytecounts, strict=False):
-        if start + length > size:
-            raise ImageError(
-                f"'{path}' is cut short: its pixels should reach byte {start + length}, the file "
-                f"ends at {size}; replace the file or remove it from the data."
-            )
-        there += length
-    # Strips may lie upon each other.
-    there = min(there, size)
-    keyframe = page.keyframe
-    claimed, ratio = _packed_size(keyframe), _MOST.get(int(keyframe.compression))
-    if ratio is not None and claimed > there * ratio:
-        raise ImageError(
-            f"'{path}' claims to be {keyframe.imagelength} x {keyframe.imagewidth} pixels, "
-            f"{claimed} bytes, which the {there} bytes of pixels in it cannot hold; replace the "
-            "file or remove it from the data."
-        )
-    _refuse_inflated(file, page, path)
-
-
-def _packed_size(page: Any) -> int:
-    """Return the bytes that the pixels of a page take without compression, at least."""
-    # Colours of YCbCr may be kept for several pixels together.
-    samples = 1 if page.photometric == _YCBCR else page.samplesperpixel
-    bits = page.bitspersample
-    bits = min(bits) if isinstance(bits, tuple) else bits
-    row = -(-page.imagewidth * samples * bits // 8)
-    return row * page.imagelength * page.imagedepth
-
-
-def _refuse_inflated(file: BinaryIO, page: Any, path: str) -> None:
-    """Refuse strips that inflate to more than they may: tifffile inflates them to any size."""
-    keyframe = page.keyframe
-    codec = int(keyframe.compression)
-    if codec in _DEFLATE:
-        open_codec: Callable[[], Any] = zlib.decompressobj
-    elif codec in _LZMA:
-        open_codec = lzma.LZMADecompressor
-    else:
-        return
-    most = math.prod(keyframe.chunks) * (keyframe.dtype.itemsize if keyframe.dtype else 1)
-    for start, length in zip(page.dataoffsets, page.databytecounts, strict=False):
-        if codec in _DEFLATE and length * _MOST[codec] <= max(_HARMLESS, most):
-            continue
-        file.seek(start)
-        if _inflated(open_codec(), file.read(length), most) > most:
-            raise ImageError(
-                f"'{path}' is a decompression bomb: a part of its pixels should have {most} bytes "
-                "and inflates to more; remove it from the data."
-            )
-
-
-def _inflated(codec: Any, data: bytes, most: int) -> int:
-    """Return how many bytes data inflate to, or more than `most`; what is damaged to none."""
-    found = 0
-    try:
-        while found <= most:
-            piece = codec.decompress(data, 1 << 22)
-            found += len(piece)
-            data = getattr(codec, "unconsumed_tail", b"")
-            if codec.eof or not (piece or data):
-                break
-    except (zlib.error, lzma.LZMAError, EOFError):
-        return 0  # the reader says so itself
-    return found
-
-
-def check_ome(text: str, pages: int, path: str) -> None:
-    """Refuse an OME description that would have tifffile count without end.
-
-    Parameters
-    ----------
-    text : str
-        The description: XML.
-    pages : int
-        How many the file has.
-    path : str
-        The file's name, for the message.
-
-    Raises
-    ------
-    ImageError
-        If it speaks of more planes than images have, or is more than a description.
-
-    Examples
-    --------
-    >>> check_ome('<OME><Image><Pixels SizeT="3000000" /></Image></OME>', 1, "a.tif")
-    Traceback (most recent call last):
-    ...
-    diglot.errors.ImageError: 'a.tif' is an OME file whose description is damaged or speaks of ...
-    """
-    counted = math.inf if len(text) > _LONGEST_OME else 0.0
-
-    def begin(name: str, attributes: dict[str, str]) -> None:
-        nonlocal counted
-        counted += _counted(name, attributes, pages)
-
-    def declare(*_: Any) -> None:
-        nonlocal counted
-        counted = math.inf  # entities, which may stand for anything
-
-    parser = expat.ParserCreate()
-    parser.StartElementHandler, parser.StartDoctypeDeclHandler = begin, declare
-    # What is no XML tifffile reads no further, either.
-    with contextlib.suppress(expat.ExpatError):
-        parser.Parse(text[:_LONGEST_OME], True)
-    if not counted <= _MOST_PLANES:
-        raise ImageError(
-            f"'{path}' is an OME file whose description is damaged or speaks of more than "
-            f"{_MOST_PLANES} planes; save the image that is wanted in a file of its own."
+    # _multifile: an OME file may name other files, which are none of our business.
+    with tifffile.TiffFile(file, _multifile=False) as tiff:
+        page = tiff.pages.first
+        _refuse_bomb(path, page)
+        if not _plain(tiff):
+            return _described(tiff, path)
+        # Pillow turns TIFF images while it loads them, but not every version's size tells so.
+        height, width = page.imagelength, page.imagewidth
+        if _orientation(page) >= 5:
+            height, width = width, height
+        return Header(
+            height, width, 1 if page.photometric in (_GRAY, _GRAY_INVERTED) else 3, "uint8"
         )
 
 
-def _counted(name: str, attributes: dict[str, str], pages: int) -> float:
-    """Return how far tifffile counts because of one element of an OME description."""
-    try:
-        if name.endswith("Pixels"):
-            return math.prod(max(1.0, float(attributes.get(f"Size{axis}", 1))) for axis in "ZCT")
-        if name.endswith("TiffData"):
-            alone = 1 if "IFD" in attributes else pages
-            planes = [attributes.get(key, 0) for key in ("PlaneCount", "NumPlanes")]
-            first = [value for key, value in attributes.items() if key.startswith("First")]
-            return max(float(n) for n in (*planes, *first, alone))
-        if name[:-1].endswith("Along"):
-            start, end, step = (float(attributes.get(k, 1)) for k in ("Start", "End", "Step"))
-            return abs((end - start) / step)
-    except (ValueError, ZeroDivisionError):
-        return math.inf
-    return 0.0
+def tiff_picture(file: BinaryIO, path: str) -> Picture | np.ndarray:
+    """Read a file, whose sizes are checked first; an ordinary picture stays with Pillow."""
+    import tifffile
 
-
-# ---------------------------------------------------------------------------------- stacks
-
-
-def read_stack(file: BinaryIO, series: Any, axes: str, path: str) -> tuple[np.ndarray, str]:
-    """Read the first image of a stack, with all its channels, and nothing else of it.
-
-    Parameters
-    ----------
-    file : binary file
-        The TIFF file.
-    series : tifffile.TiffPageSeries
-        Its pages, and the array that they are together.
-    axes : str
-        What each dimension of that array is.
-    path : str
-        The file's name, for messages.
-
-    Returns
-    -------
-    pixels : ndarray
-    axes : str
-        The letters of Y, X, C and S that there are, in the order of the array's dimensions.
-
-    Raises
-    ------
-    ImageError
-        If a page that it needs is not in the file.
-    """
-    shape, page = series.shape, series.keyframe
-    size = math.prod(page.shape)
-    inner = next((k for k in range(len(shape)) if math.prod(shape[k:]) == size), None)
-    if inner is None:
-        raise ImageError(f"'{path}' holds an array that its pages do not make up; replace it.")
-    wanted = [range(n) if axis in "YXCS" else range(1) for axis, n in zip(axes, shape, strict=True)]
-    outer = [
-        np.ravel_multi_index(at, shape[:inner]) if inner else 0 for at in product(*wanted[:inner])
-    ]
-    read = _from_one if series.dataoffset is not None else _from_pages
-    planes = read(file, series, [int(n) for n in outer], size, path)
-    pixels = planes.reshape([len(chosen) for chosen in wanted[:inner]] + list(shape[inner:]))
-    for at, axis in reversed(list(enumerate(axes))):
-        if axis not in "YXCS":
-            pixels = pixels.take(0, axis=at)
-    return pixels, "".join(axis for axis in axes if axis in "YXCS")
-
-
-def _from_one(file: BinaryIO, series: Any, numbers: list[int], size: int, path: str) -> np.ndarray:
-    """Read planes that lie one after another, uncompressed."""
-    dtype = np.dtype(series.keyframe.parent.byteorder + series.dtype.char)
-    first, last = min(numbers), max(numbers) + 1
-    whole, length = file.seek(0, 2), size * dtype.itemsize
-    if series.dataoffset + last * length > whole:
-        raise ImageError(
-            f"'{path}' is cut short: its pixels should reach byte "
-            f"{series.dataoffset + last * length}, the file ends at {whole}; replace the file or "
-            "remove it from the data."
-        )
-    if len(numbers) * 2 > last - first:  # side by side
-        file.seek(series.dataoffset + first * length)
-        content = np.frombuffer(file.read((last - first) * length), dtype)
-        planes = content.reshape(last - first, size)[np.array(numbers) - first]
-    else:
-        planes = np.empty((len(numbers), size), dtype)
-        for row, number in zip(planes, numbers, strict=True):
-            file.seek(series.dataoffset + number * length)
-            row[:] = np.frombuffer(file.read(length), dtype)
-    return planes.astype(dtype.newbyteorder("="), copy=False)
-
-
-def _from_pages(
-    file: BinaryIO, series: Any, numbers: list[int], size: int, path: str
-) -> np.ndarray:
-    planes = None
-    for row, number in enumerate(numbers):
-        page = series.pages[number] if number < len(series.pages) else None
-        if page is None:
-            raise ImageError(
-                f"'{path}' is one file of several, or damaged: page {number + 1} of its image is "
-                "not in it; save the image in one file."
-            )
+    with tifffile.TiffFile(file, _multifile=False) as tiff:
+        page = tiff.pages.first
+        _refuse_bomb(path, page)
         refuse_hollow(file, page, path)
-        pixels = page.asarray()
-        if pixels.size != size:
-            raise ImageError(f"'{path}' has pages of different sizes; replace it.")
-        if planes is None:
-            planes = np.empty((len(numbers), size), pixels.dtype)
-        planes[row] = pixels.reshape(-1)
-    return planes
+        if not _plain(tiff):
+            return _array(tiff, file, path)
+    file.seek(0)
+    return pillow_picture(file, path, "TIFF")
+
+
+def _refuse_bomb(path: str, page: Any) -> None:
+    bits = page.bitspersample
+    size = (max(bits) if isinstance(bits, tuple) else bits) // 8
+    depth = page.imagedepth * page.samplesperpixel
+    refuse_bomb(path, page.imagelength, page.imagewidth, depth, size)
+    if page.is_ome:
+        check_ome(page.description, len(page.parent.pages), path)
+
+
+def _plain(tiff: Any) -> bool:
+    """Return whether this is an ordinary 8-bit picture, which Pillow reads with every codec."""
+    page = tiff.pages.first
+    if _stacked(tiff) or page.bitspersample not in (1, 2, 4, 8) or page.sampleformat != 1:
+        return False
+    colours = {_GRAY_INVERTED: 1, _GRAY: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3}
+    own = colours.get(page.photometric)
+    alpha = sum(1 for extra in page.extrasamples if extra in (1, 2))
+    opaque = (_PALETTE, _GRAY_INVERTED)  # as far as Pillow knows
+    most = 1 if own in (1, 3) and page.photometric not in opaque else 0
+    return own is not None and alpha <= most and page.samplesperpixel == own + alpha
+
+
+def _stacked(tiff: Any) -> bool:
+    """Return whether the file says itself that its pages belong together as one array."""
+    if not (tiff.is_imagej or tiff.is_ome or tiff.is_shaped):
+        return False
+    # What it cannot make sense of tifffile would say on the terminal.
+    logging.getLogger("tifffile").addHandler(_SILENT)
+    series = tiff.series
+    if tiff.is_imagej and not (series and series[0].kind.lower() == "imagej"):
+        raise ValueError("its pages are not those that ImageJ's description names")
+    return bool(series) and any(axis not in "YXS" for axis in series[0].axes)
+
+
+def _layout(tiff: Any, path: str) -> tuple[str, tuple[int, ...]]:
+    """Return axes and shape of what is read; a channel axis is named C, samples S."""
+    page = tiff.pages.first
+    if not _stacked(tiff):
+        return page.axes, page.shape
+    series = tiff.series[0]
+    axes, shape = series.axes, series.shape
+    if "C" not in axes and "S" not in axes and len(axes) == 3 and axes[0] in "QI":
+        # An unnamed 3-d array, as skimage.io.imsave() writes it: channels are the shorter end.
+        axes = "CYX" if shape[0] < shape[2] else "YXC"
+    if "Y" not in axes or "X" not in axes:
+        raise ImageError(f"'{path}' holds an array with the axes {axes}, which is not an image.")
+    return axes, shape
+
+
+def _sizes(axes: str, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    lengths = dict(zip(axes, shape, strict=True))
+    return lengths["Y"], lengths["X"], lengths.get("C", 1) * lengths.get("S", 1)
+
+
+def _alpha_samples(page: Any, axes: str) -> list[int]:
+    if "S" not in axes or "C" in axes:
+        return []
+    first = page.samplesperpixel - len(page.extrasamples)
+    return [first + i for i, extra in enumerate(page.extrasamples) if extra in (1, 2)]
+
+
+def _described(tiff: Any, path: str) -> Header:
+    page = tiff.pages.first
+    axes, shape = _layout(tiff, path)
+    height, width, channels = _sizes(axes, shape)
+    refuse_bomb(path, height, width, channels, 1 if page.dtype is None else page.dtype.itemsize)
+    channels -= len(_alpha_samples(page, axes))
+    if page.photometric == _CMYK and channels == 4:
+        channels = 3
+    if page.photometric == _PALETTE:
+        channels = 3
+    if _orientation(page) >= 5:
+        height, width = width, height
+    dtype = page.dtype
+    if dtype is None:
+        raise ImageError(f"'{path}' has a number format that diglot does not read.")
+    name = str(dtype) if dtype in (np.uint8, np.uint16) else "float32"
+    if page.bitspersample == 1:
+        name = "uint8"
+    return Header(height, width, channels, name)
+
+
+def _orientation(page: Any) -> int:
+    tag = page.tags.get(274)
+    value = 1 if tag is None else tag.value
+    return int(value) if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _array(tiff: Any, file: BinaryIO, path: str) -> np.ndarray:
+    page = tiff.pages.first
+    axes, shape = _layout(tiff, path)
+    header = _described(tiff, path)
+    try:
+        if _stacked(tiff):
+            pixels, axes = read_stack(file, tiff.series[0], axes, path)
+        else:
+            pixels = page.asarray().reshape(shape)
+    except (ValueError, NotImplementedError) as error:
+        # tifffile reads some compressions only with the imagecodecs package.
+        if "imagecodecs" not in str(error):
+            raise
+        pixels = _by_pillow(file, header, page)
+        if pixels is not None:
+            return pixels
+        raise ImageError(
+            f"'{path}' is compressed as {getattr(page.compression, 'name', page.compression)}; "
+            "install the codecs (pip install imagecodecs) or save it uncompressed."
+        ) from error
+    for axis in [axis for axis in axes if axis not in "YXCS"]:
+        # Of a stack of slices within a page the first one is the image.
+        pixels = pixels.take(0, axis=axes.index(axis))
+        axes = axes.replace(axis, "", 1)
+    order = [axes.index(axis) for axis in "YXCS" if axis in axes]
+    pixels = pixels.transpose(order)
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    pixels = _colours(pixels, page, _alpha_samples(page, axes))
+    if not np.isfinite(pixels).all():
+        raise ImageError(f"'{path}' contains NaN or infinite pixels; replace them.")
+    return turned(pixels, _orientation(page))
+
+
+def _colours(pixels: np.ndarray, page: Any, alphas: list[int]) -> np.ndarray:
+    if pixels.dtype == bool:
+        pixels = pixels.astype(np.uint8) * np.uint8(255)
+    if pixels.dtype not in (np.uint8, np.uint16):
+        with np.errstate(over="ignore"):
+            pixels = pixels.astype(np.float32)
+    white = {"uint8": 255, "uint16": 65535}.get(str(pixels.dtype))
+    if page.photometric == _PALETTE and white is not None:
+        table = np.asarray(page.colormap)  # of 16 bits, whatever the places in it have
+        table = table >> 8 if white == 255 else table
+        colours = table[:, pixels[:, :, 0]].transpose(1, 2, 0)
+        return np.ascontiguousarray(colours).astype(pixels.dtype)
+    if page.photometric == _GRAY_INVERTED and white is not None:
+        pixels = _upright_gray(pixels, page, alphas, white)  # first, as what is behind is white
+    if alphas:
+        keep = [i for i in range(pixels.shape[2]) if i not in alphas]
+        colour, alpha = pixels[:, :, keep], pixels[:, :, alphas[:1]]
+        picture = page.photometric in (_GRAY, _GRAY_INVERTED, _RGB) and len(keep) in (1, 3)
+        # In a measurement with many channels there is no white to see through to.
+        if not picture or white is None:
+            pixels = colour
+        elif page.extrasamples[0] == 1:
+            through = white - alpha.astype(np.int64)
+            pixels = np.clip(colour + through, 0, white).astype(pixels.dtype)
+        else:
+            pixels = over_white(colour, alpha, white)
+    if page.photometric == _CMYK and pixels.shape[2] == 4 and white is not None:
+        ink = pixels.astype(np.uint64)
+        pixels = ((white - ink[:, :, :3]) * (white - ink[:, :, 3:]) // white).astype(pixels.dtype)
+    return pixels
+
+
+def _upright_gray(pixels: np.ndarray, page: Any, alphas: list[int], white: int) -> np.ndarray:
+    """Return gray as light, where the file has it as ink; the samples of transparency stay."""
+    light = white - pixels
+    for alpha in alphas:
+        light[:, :, alpha] = pixels[:, :, alpha]
+    if alphas and page.extrasamples[0] == 1:  # the ink was multiplied by it already
+        inks = [i for i in range(pixels.shape[2]) if i not in alphas]
+        opaque = pixels[:, :, alphas[:1]]
+        light[:, :, inks] = opaque - np.minimum(pixels[:, :, inks], opaque)
+    return light.astype(pixels.dtype)
+
+
+def _by_pillow(file: BinaryIO, header: Header, page: Any) -> np.ndarray | None:
+    """Read with Pillow what tifffile has no codec for, if nothing is lost on the way."""
+    from PIL import Image
+
+    if header.channels != 1 or page.samplesperpixel != 1:
+        return None
+    file.seek(0)
+    with Image.open(file, formats=["TIFF"]) as image:
+        image.load()
+        pixels = from_pillow(image)
+    same = str(pixels.dtype) == header.dtype and pixels.shape[:2] == (header.height, header.width)
+    return pixels if same else None

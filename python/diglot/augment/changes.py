@@ -1,8 +1,4 @@
-"""Random changes to training images: they teach a model what does not matter.
-
-What happens to an image depends on its key alone, not on the other images of its batch, on
-threads or on the order of calls.
-"""
+"""What may happen to a training image: settings, or a function of the user's."""
 
 from __future__ import annotations
 
@@ -15,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from diglot.augment.checks import is_number
+from diglot.augment.draws import uniforms
+from diglot.augment.geometry import matrix_of, shifted, warp
 from diglot.errors import InputError
 from diglot.seeds import stream
-
-# ---------------------------------------------------------------------------------- random numbers
-
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 # Each random choice has its own fixed place, so that switching one on leaves the others as they
 # were.
@@ -28,73 +23,6 @@ _FLIP_X, _FLIP_Y, _CROP_Y, _CROP_X, _ROTATE, _SCALE, _SHIFT_Y, _SHIFT_X = range(
 _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = range(8, 12)
 _ERASE, _ERASE_AREA, _ERASE_SHAPE, _ERASE_Y, _ERASE_X = range(12, 17)
 _CHOICES = 17
-
-
-def _mixed(words: np.ndarray) -> np.ndarray:
-    words = words ^ (words >> np.uint64(30))
-    words = words * np.uint64(0xBF58476D1CE4E5B9)
-    words = words ^ (words >> np.uint64(27))
-    words = words * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
-
-
-def row_keys(seed: int, epoch: int, rows: Any) -> np.ndarray:
-    """Return the key of each image: a function of seed, epoch and row only.
-
-    Parameters
-    ----------
-    seed : int
-        The run's seed.
-    epoch : int
-        Which pass over the data, so that each sees the images changed differently.
-    rows : array-like of int, shape (b,)
-        Each image's row in the training data.
-
-    Returns
-    -------
-    ndarray of uint64, shape (b,)
-        By the finaliser of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom
-        number generators", OOPSLA 2014), applied after each number is added.
-
-    Examples
-    --------
-    >>> bool(row_keys(1, 0, [5, 7])[1] == row_keys(1, 0, [7])[0])
-    True
-    """
-    rows = np.atleast_1d(np.asarray(rows)).astype(np.uint64)
-    words = np.zeros(len(rows), np.uint64)
-    for number in (np.uint64(seed % 2**64), np.uint64(epoch % 2**64), rows):
-        words = _mixed(words + _GOLDEN + number)
-    return words
-
-
-def uniforms(keys: np.ndarray, count: int) -> np.ndarray:
-    """Return `count` uniform numbers from [0, 1) for each key.
-
-    Parameters
-    ----------
-    keys : ndarray of uint64, shape (b,)
-        One for each image.
-    count : int
-        How many numbers.
-
-    Returns
-    -------
-    ndarray of float64, shape (b, count)
-        The first `count` outputs of the generator SplitMix64 (Steele, Lea and Flood, 2014)
-        started at the key, with 53 bits each.
-
-    Examples
-    --------
-    >>> uniforms(np.array([0], "uint64"), 2).round(3).tolist()
-    [[0.883, 0.432]]
-    """
-    keys = np.asarray(keys, np.uint64)
-    steps = np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN
-    return (_mixed(keys[:, None] + steps[None, :]) >> np.uint64(11)) * 2.0**-53
-
-
-# ---------------------------------------------------------------------------------- the settings
 
 _FLIPS = ("none", "horizontal", "vertical", "both")
 _LUMA = np.array([0.299, 0.587, 0.114])
@@ -187,7 +115,7 @@ class Augment:
         }
         for name, largest in limits.items():
             value = getattr(self, name)
-            if not _is_number(value) or not 0 <= value <= largest:
+            if not is_number(value) or not 0 <= value <= largest:
                 raise InputError(
                     f"augment: {name} must be a number from 0 to {largest}, not {value!r}."
                 )
@@ -198,7 +126,7 @@ class Augment:
                 raise InputError(
                     f"augment: fill must be 'edge', 'reflect' or a number, not {self.fill!r}."
                 )
-        elif not _is_number(self.fill):
+        elif not is_number(self.fill):
             raise InputError(f"augment: fill must be 'edge', 'reflect' or a number: {self.fill!r}.")
         else:
             object.__setattr__(self, "fill", float(self.fill))
@@ -248,14 +176,14 @@ class Augment:
         move_y, move_x = _offset(self.crop, height, draw[_CROP_Y]), 0.0
         move_x = _offset(self.crop, width, draw[_CROP_X])
         if not self.rotate and self.scale == (1.0, 1.0) and not self.shift:
-            _shifted(image, target, int(move_y), int(move_x), flip_y, flip_x, self.fill)
+            shifted(image, target, int(move_y), int(move_x), flip_y, flip_x, self.fill)
             return
         angle = math.radians(self.rotate * (2 * draw[_ROTATE] - 1))
         low, high = math.log(self.scale[0]), math.log(self.scale[1])
         zoom = math.exp(low + (high - low) * draw[_SCALE])
         move_y += self.shift * height * (2 * draw[_SHIFT_Y] - 1)
         move_x += self.shift * width * (2 * draw[_SHIFT_X] - 1)
-        matrix = _matrix(height, width, angle, zoom, move_y, move_x, flip_y, flip_x)
+        matrix = matrix_of(height, width, angle, zoom, move_y, move_x, flip_y, flip_x)
         warp(image, matrix, self.fill, target)
 
     # ------------------------------------------------------------------ colours
@@ -381,16 +309,11 @@ class FunctionAugment:
         return out
 
 
-def _is_number(value: Any) -> bool:
-    real = isinstance(value, (int, float, np.integer, np.floating))
-    return real and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _range(value: Any) -> tuple[float, float]:
-    pair = (value, value) if _is_number(value) else value
+    pair = (value, value) if is_number(value) else value
     try:
         low, high = pair
-        good = _is_number(low) and _is_number(high) and 0 < low <= high
+        good = is_number(low) and is_number(high) and 0 < low <= high
     except (TypeError, ValueError):
         good = False
     if not good:
@@ -405,145 +328,6 @@ def _offset(part: float, size: int, draw: float) -> float:
     most = round(part * size)
     return math.floor(draw * (2 * most + 1)) - most
 
-
-def _matrix(
-    height: int,
-    width: int,
-    angle: float,
-    zoom: float,
-    move_y: float,
-    move_x: float,
-    flip_y: bool,
-    flip_x: bool,
-) -> np.ndarray:
-    """Return the 2 x 3 matrix from (row, column, 1) in the result to row and column in the image.
-
-    The image is flipped, then turned counter-clockwise (as seen) and enlarged about its centre,
-    then moved down and right.
-    """
-    cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom
-    linear = np.array([[cos, sin], [-sin, cos]])
-    linear[0] *= -1 if flip_y else 1
-    linear[1] *= -1 if flip_x else 1
-    centre = np.array([(height - 1) / 2, (width - 1) / 2])
-    start = centre - linear @ (centre + [move_y, move_x])
-    return np.column_stack([linear, start])
-
-
-def _shifted(
-    image: np.ndarray,
-    target: np.ndarray,
-    move_y: int,
-    move_x: int,
-    flip_y: bool,
-    flip_x: bool,
-    fill: str | float,
-) -> None:
-    """Flip and move by whole pixels; the same as `warp` with such a matrix, but faster."""
-    if not (move_y or move_x):
-        target[...] = image[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
-        return
-    height, width = image.shape[:2]
-    rows, columns = np.arange(height) - move_y, np.arange(width) - move_x
-    rows = height - 1 - rows if flip_y else rows
-    columns = width - 1 - columns if flip_x else columns
-    if not isinstance(fill, str):
-        inside_y, inside_x = (rows >= 0) & (rows < height), (columns >= 0) & (columns < width)
-        target[...] = fill
-        target[np.ix_(inside_y, inside_x)] = image[np.ix_(rows[inside_y], columns[inside_x])]
-        return
-    inside = _folded if fill == "reflect" else _clipped
-    target[...] = image[inside(rows, height)][:, inside(columns, width)]
-
-
-def _clipped(places: np.ndarray, size: int) -> np.ndarray:
-    return np.clip(places, 0, size - 1)
-
-
-def _folded(places: np.ndarray, size: int) -> np.ndarray:
-    """Mirror places outside back in, about the centres of the border pixels."""
-    if size == 1:
-        return np.zeros_like(places)
-    period = 2 * (size - 1)
-    places = np.mod(places, period)
-    return np.minimum(places, period - places)
-
-
-def warp(
-    image: np.ndarray,
-    matrix: np.ndarray,
-    fill: str | float = "edge",
-    out: np.ndarray | None = None,
-) -> np.ndarray:
-    """Resample an image by an affine map, bilinearly.
-
-    Parameters
-    ----------
-    image : ndarray of shape (height, width, channels), float32
-        The image.
-    matrix : ndarray of shape (2, 3)
-        From (row, column, 1) in the result to (row, column) in the image, in pixels between
-        centres.
-    fill : {"edge", "reflect"} or float
-        What lies outside.
-    out : ndarray of the image's shape, optional
-        Where to write.
-
-    Returns
-    -------
-    ndarray of the image's shape, float32
-
-    Examples
-    --------
-    >>> image = np.array([[[1], [3]]], "float32")
-    >>> warp(image, np.array([[1, 0, 0], [0, 1, 0.5]]))[0, :, 0].tolist()
-    [2.0, 3.0]
-    """
-    height, width, channels = image.shape
-    if out is None:
-        out = np.empty(image.shape, np.float32)
-    matrix = np.asarray(matrix, np.float64)
-    down = np.arange(height, dtype=np.float64)[:, None]
-    across = np.arange(width, dtype=np.float64)[None, :]
-    # The sums in double precision, so that places on whole pixels stay there.
-    places = []
-    for line, size in zip(matrix, (height, width), strict=True):
-        place = line[0] * down + (line[1] * across + line[2])
-        if fill == "reflect":
-            place = _folded(place, size)
-        elif fill == "edge":
-            np.clip(place, 0, size - 1, out=place)
-        else:
-            np.clip(place, -1, size, out=place)
-        place += 1  # for the border of one pixel that is added below
-        places.append(place)
-    row, column = places[0].astype(np.intp), places[1].astype(np.intp)
-    part_y = (places[0] - row).astype(np.float32)
-    part_x = (places[1] - column).astype(np.float32)
-    wide = width + 3
-    corner = row * wide + column
-    # One pixel before, two after: every neighbour exists, and nothing needs to be asked.
-    outside = 0.0 if isinstance(fill, str) else fill
-    padded = np.full((height + 3, wide), outside, np.float32)
-    flat = padded.ravel()
-    for channel in range(channels):
-        padded[1 : height + 1, 1 : width + 1] = image[:, :, channel]
-        upper, upper_next = flat.take(corner), flat[1:].take(corner)
-        lower, lower_next = flat[wide:].take(corner), flat[wide + 1 :].take(corner)
-        upper_next -= upper
-        upper_next *= part_x
-        upper += upper_next
-        lower_next -= lower
-        lower_next *= part_x
-        lower += lower_next
-        lower -= upper
-        lower *= part_y
-        upper += lower
-        out[:, :, channel] = upper
-    return out
-
-
-# ---------------------------------------------------------------------------------- choosing
 
 _PRESETS = {
     "none": Augment(),
@@ -631,87 +415,3 @@ def augment(value: Any) -> Augment | FunctionAugment | None:
 def _hint(name: str, known: Any) -> str:
     near = get_close_matches(name, list(known), 1)
     return f" Did you mean '{near[0]}'?" if near else ""
-
-
-# ---------------------------------------------------------------------------------- targets
-
-
-def mixup(
-    batch: np.ndarray, targets: np.ndarray, alpha: float, seed: Any
-) -> tuple[np.ndarray, np.ndarray]:
-    """Blend each image, and its target, with another of the batch.
-
-    Parameters
-    ----------
-    batch : ndarray of shape (b, height, width, channels), float32
-        Images.
-    targets : ndarray of shape (b, k), float32
-        One row of class probabilities for each image.
-    alpha : float
-        The weight is drawn from Beta(alpha, alpha), once for the batch; 0 blends nothing.
-    seed : int, sequence of int or numpy.random.Generator
-        The same seed gives the same result.
-
-    Returns
-    -------
-    batch, targets : ndarray
-        ``weight * x + (1 - weight) * x[order]`` of both, float32, with a random order (Zhang and
-        others, "mixup: Beyond empirical risk minimization", ICLR 2018).
-
-    Raises
-    ------
-    InputError
-        If alpha is negative or the lengths differ.
-
-    Examples
-    --------
-    >>> images, classes = np.zeros((4, 2, 2, 1), "float32"), np.eye(4, dtype="float32")
-    >>> mixup(images, classes, 0.2, seed=1)[1].sum(axis=1).tolist()
-    [1.0, 1.0, 1.0, 1.0]
-    """
-    if not _is_number(alpha) or alpha < 0:
-        raise InputError(f"mixup must be a number from 0, not {alpha!r}.")
-    if len(batch) != len(targets):
-        raise InputError(f"mixup: {len(batch)} images but {len(targets)} targets.")
-    batch, targets = np.asarray(batch, np.float32), np.asarray(targets, np.float32)
-    if alpha == 0 or len(batch) < 2:
-        return batch, targets
-    random = np.random.default_rng(seed)
-    weight = np.float32(random.beta(alpha, alpha))
-    order = random.permutation(len(batch))
-    rest = np.float32(1) - weight
-    return weight * batch + rest * batch[order], weight * targets + rest * targets[order]
-
-
-def smooth(targets: np.ndarray, amount: float, among: int | None = None) -> np.ndarray:
-    """Move a part of each target evenly to all classes.
-
-    Parameters
-    ----------
-    targets : ndarray of shape (b, k), float32
-        One row of class probabilities for each image.
-    amount : float
-        Which part, 0 to below 1.
-    among : int, optional
-        To how many alternatives, if not the k classes: 2 for tags, of which each is there or not.
-
-    Returns
-    -------
-    ndarray of shape (b, k), float32
-        ``(1 - amount) * targets + amount / among`` (Szegedy and others, "Rethinking the Inception
-        architecture for computer vision", CVPR 2016).
-
-    Raises
-    ------
-    InputError
-        If the amount is out of range.
-
-    Examples
-    --------
-    >>> smooth(np.eye(2, dtype="float32"), 0.5).tolist()
-    [[0.75, 0.25], [0.25, 0.75]]
-    """
-    if not _is_number(amount) or not 0 <= amount < 1:
-        raise InputError(f"label_smoothing must be a number from 0 to below 1, not {amount!r}.")
-    targets = np.asarray(targets, np.float32)
-    return np.float32(1 - amount) * targets + np.float32(amount / (among or targets.shape[1]))
