@@ -77,6 +77,7 @@ class Augment:
 
     Examples
     --------
+    >>> from diglot.augment import row_keys
     >>> batch = np.arange(12, dtype="float32").reshape(1, 3, 4, 1)
     >>> changed = Augment(flip="horizontal", rotate=10).apply(batch, row_keys(1, 0, [0]))
     >>> changed.shape
@@ -259,6 +260,7 @@ class FunctionAugment:
 
     Examples
     --------
+    >>> from diglot.augment import row_keys
     >>> dark = FunctionAugment(lambda image, random: image * random.uniform(0.5, 1), "dark")
     >>> dark.apply(np.ones((2, 3, 4, 1)), row_keys(1, 0, [0, 1])).shape
     (2, 3, 4, 1)
