@@ -486,6 +486,6 @@ def _check_pyarrow() -> None:
         import pyarrow.parquet  # noqa: F401
     except ImportError as error:
         raise MissingPackageError(
-            "writing Parquet needs pyarrow; install it with: pip install 'diglot[parquet]', or "
+            "writing Parquet needs pyarrow; install it with: pip install 'pyarrow>=12,<26', or "
             "let output end in .csv"
         ) from error

@@ -369,7 +369,7 @@ def test_meteor_says_what_is_missing(monkeypatch):
     monkeypatch.setattr(meteor.shutil, "which", lambda name: "/usr/bin/java")
     monkeypatch.setattr(meteor, "find_spec", lambda name: None)
     assert not meteor_available()
-    with pytest.raises(MissingPackageError, match="pip install 'diglot\\[meteor\\]'"):
+    with pytest.raises(MissingPackageError, match="pip install 'pycocoevalcap>="):
         evaluate_captions(["a"], [["a"]], meteor=True)
 
 

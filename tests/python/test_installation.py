@@ -97,6 +97,18 @@ def test_a_missing_package_comes_with_the_command_that_installs_it(monkeypatch):
     assert 'pip install "safetensors>=' in found["fix"]
 
 
+def test_errors_name_the_versions_of_pyproject():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    known = set(re.findall(r'"([a-z_0-9]+[<>=]=[^"; ]+)[";]', text))
+    told = {}
+    for file in (ROOT / "python" / "diglot").rglob("*.py"):
+        source = file.read_text(encoding="utf-8")
+        for each in re.findall(r"""pip install \\?['"]([a-z_0-9]+[<>=][^'"\\ ]*)""", source):
+            told.setdefault(each, file.name)
+    assert {"hub.py", "meteor.py", "scoring.py", "session.py"} <= set(told.values())
+    assert set(told) <= known, set(told) - known
+
+
 @pytest.mark.parametrize(
     ("system", "processor", "engine"),
     [

@@ -702,7 +702,7 @@ def test_without_rpy2_the_error_names_the_remedy():
         try:
             use()
         except diglot.MissingPackageError as error:
-            assert "pip install 'diglot[r]'" in str(error)
+            assert "pip install 'rpy2>=" in str(error)
         else:
             raise SystemExit("no error")
     """)

@@ -286,7 +286,7 @@ def test_file_names_that_cannot_be(tmp_path):
 
 def test_a_missing_package_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(MissingPackageError, match=r"pip install \"diglot\[hub\]\""):
+    with pytest.raises(MissingPackageError, match=r"pip install \"huggingface_hub>="):
         download(NAME, cache=tmp_path)
 
 

@@ -75,7 +75,7 @@ def meteor_statistics(
     if program is None:
         raise MissingPackageError(
             "METEOR needs the Python package pycocoevalcap, which is missing; install it with "
-            "`pip install 'diglot[meteor]'`."
+            "`pip install 'pycocoevalcap>=1.2'`."
         )
     lines = [
         " ||| ".join(["SCORE", *map(_text, alternatives), _text(candidate)])

@@ -1,7 +1,7 @@
 """R from Python, in one process, over rpy2.
 
-``diglot.r`` needs the extra ``r`` (``pip install 'diglot[r]'``) and R; fitted models need R's
-package diglot, too. R starts with the first function that needs it, and runs in the main thread.
+``diglot.r`` needs rpy2, which the extra ``r`` brings, and R; fitted models need R's package
+diglot, too. R starts with the first function that needs it, and runs in the main thread.
 
 >>> import diglot
 >>> diglot.r.to_python(diglot.r.evaluate("c(2.5, NA)")).tolist()

@@ -99,7 +99,8 @@ def _import_rpy2() -> ModuleType:
         situation = importlib.import_module("rpy2.situation")
     except ImportError as error:
         raise MissingPackageError(
-            "diglot.r needs rpy2: pip install 'diglot[r]' (with R older than 4.5 also 'rpy2<3.6')"
+            "diglot.r needs rpy2: pip install 'rpy2>=3.5.17' (with R older than 4.5 "
+            "'rpy2>=3.5.17,<3.6')"
         ) from error
     if not situation.get_r_home():
         raise MissingPackageError(

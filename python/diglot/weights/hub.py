@@ -356,7 +356,7 @@ def _library() -> ModuleType:
     except ImportError:
         raise MissingPackageError(
             "Models on the hub need the package huggingface_hub: run "
-            "'pip install \"diglot[hub]\"', or give a file as weights."
+            "'pip install \"huggingface_hub>=1.2\"', or give a file as weights."
         ) from None
     finally:
         if before is None:
