@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -118,6 +120,13 @@ def test_dropout_before_the_head_is_drawn_anew():
     assert frozen_end(net, net.groups["head"]) == "fc7_relu"
     learned = [*net.groups["dense7"], *net.groups["head"]]
     assert frozen_end(net, learned) == "fc6_relu"
+
+
+def test_random_slopes_before_the_head_are_drawn_anew():
+    net = network("vgg11", size=32, classes=2, widths=(2, 2, 2, 2, 2), hidden=(6, 5), grid=1)
+    random = {"op": "LeakyReLU", "attrs": {"act_type": "rrelu"}}
+    nodes = tuple(replace(n, **random) if n.name == "fc7_relu" else n for n in net.nodes)
+    assert frozen_end(replace(net, nodes=nodes), net.groups["head"]) == "fc7"
 
 
 def test_layer_decay_and_phases_follow_their_formulas():

@@ -18,16 +18,11 @@ def draws(node: Node) -> bool:
     >>> draws(Node("LeakyReLU", "slopes", {"act_type": "rrelu"}, ()))
     True
     """
-    return node.op == "Dropout" or _has_dropout(node) or _has_random_slopes(node)
+    return node.op == "Dropout" or _has_dropout(node) or node.has_random_slopes
 
 
 def _has_dropout(node: Node) -> bool:
     return node.op == "RNN" and Attrs(node.attrs).get("p", 0.0) > 0
-
-
-def _has_random_slopes(node: Node) -> bool:
-    """Whether a layer multiplies what is below 0 by numbers that it draws in training."""
-    return node.op == "LeakyReLU" and node.attrs.get("act_type") == "rrelu"
 
 
 def _bounds(node: Node) -> tuple[float, float]:
@@ -49,7 +44,7 @@ def _without_chance(node: Node) -> Node:
     """Return the node as it is when nothing is drawn: of a random slope there is the mean."""
     if node.op in ("Dropout", "RNN"):
         return replace(node, attrs={**node.attrs, "p": "0"})
-    if _has_random_slopes(node):
+    if node.has_random_slopes:
         return replace(node, attrs={"act_type": "leaky", "slope": str(sum(_bounds(node)) / 2)})
     return node
 
@@ -61,13 +56,13 @@ def with_drawn_slopes(graph: Graph) -> Graph:
 
     The answer is for MXNet to read: diglot does not know the layer that draws.
     """
-    if not any(map(_has_random_slopes, graph.nodes)):
+    if not any(node.has_random_slopes for node in graph.nodes):
         return graph
     nodes: list[Node] = []
     at: list[int] = []  # where each node of the graph lies now
     for node in graph.nodes:
         given = replace(node, inputs=tuple((at[i], o) for i, o in node.inputs))
-        nodes += _drawn(given, len(nodes)) if _has_random_slopes(node) else [given]
+        nodes += _drawn(given, len(nodes)) if node.has_random_slopes else [given]
         at.append(len(nodes) - 1)
     heads = tuple((at[i], o) for i, o in graph.heads)
     return replace(graph, nodes=tuple(nodes), heads=heads)

@@ -10,7 +10,7 @@ import numpy as np
 
 from diglot.batching import Sparing
 from diglot.engine import Device, Scorer, open_executor
-from diglot.graph import Graph
+from diglot.graph import Graph, Node
 from diglot.images import ArrayStore, PreparedImages, batches
 from diglot.progress import Reporter
 
@@ -43,10 +43,14 @@ def frozen_end(graph: Graph, learned: Collection[str]) -> str | None:
     ]
     if not with_parameters:
         return None
-    # What is dropped just before the part that learns is drawn anew each time.
+    # What is drawn just before the part that learns is drawn anew each time.
     ends = [i for i in cuts if i >= with_parameters[-1]]
-    kept = list(takewhile(lambda i: graph.nodes[i].op != "Dropout", ends))
+    kept = list(takewhile(lambda i: not _draws(graph.nodes[i]), ends))
     return graph.nodes[kept[-1]].name if kept else None
+
+
+def _draws(node: Node) -> bool:
+    return node.op == "Dropout" or node.has_random_slopes
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,11 @@ class Node:
         """Whether it is an input or a parameter."""
         return self.op == "null"
 
+    @property
+    def has_random_slopes(self) -> bool:
+        """Whether in training it multiplies what is below 0 by numbers that it draws."""
+        return self.op == "LeakyReLU" and self.attrs.get("act_type") == "rrelu"
+
 
 @dataclass(frozen=True)
 class Subgraph:

@@ -137,7 +137,7 @@ def _body_shapes(body: Subgraph, given: Sequence[Shape]) -> list[list[Shape]]:
         if node.is_variable:
             shapes.append([of_variable[index]] if index in of_variable else [])
             continue
-        if node.op in _NOT_INSIDE or node.attrs.get("act_type") == "rrelu":
+        if node.op in _NOT_INSIDE or node.has_random_slopes:
             raise ModelFileError(f"{node.op} ({node.name!r}) cannot be inside a loop or branch")
         outputs, slots = _infer_node(node, body.nodes, shapes)
         made = _with_more(made, outputs)
