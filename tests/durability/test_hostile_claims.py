@@ -157,6 +157,14 @@ def peak(function):
         tracemalloc.stop()
 
 
+def soon_and_peak(function):
+    """Refuse what takes more than the promised two seconds of one core; return its peak."""
+    start = time.process_time()
+    function()  # by itself: traced, it takes several times as long
+    assert time.process_time() - start < 2
+    return peak(function)
+
+
 @pytest.mark.parametrize("text", CROWDED.values(), ids=CROWDED)
 def test_what_text_takes_in_memory_is_never_more_than_counted(text):
     given = text(100_000)
@@ -218,7 +226,6 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path):
         network("resnet20", classes=10, depth=300)
 
 
-@pytest.mark.usefixtures("soon")
 @pytest.mark.parametrize(
     "text",
     ["x" * 4_000_000 + '"', "x" * 4_000_000, r"\\n" * 2_000_000 + '"', (r"\\n" + "x" * 4000) * 999],
@@ -233,7 +240,7 @@ def test_a_long_text_in_a_prototxt(tmp_path, text, quote):
         with pytest.raises(ModelFileError, match="m.prototxt.* is no word of it"):
             read_caffe(tmp_path / "m.prototxt")
 
-    assert peak(read) < 2 * len(told) + 20e6
+    assert soon_and_peak(read) < 2 * len(told) + 20e6
 
 
 def word(number, text):
@@ -297,7 +304,6 @@ def chain(count):
     return json.dumps({"nodes": nodes, "arg_nodes": [0], "heads": [[count, 0, 0]]})
 
 
-@pytest.mark.usefixtures("soon")
 @pytest.mark.parametrize(
     ("count", "told"), [(99_000, "may take 20 MB"), (12_000, "at most 12000"), (11_999, None)]
 )
@@ -311,7 +317,7 @@ def test_networks_of_very_many_layers(count, told):
         with pytest.raises(ModelFileError, match=told):
             Graph.from_json(text, InputSpec(6, 6, 3))
 
-    assert peak(read) < 2 * len(text) + 20e6
+    assert soon_and_peak(read) < 2 * len(text) + 20e6
 
 
 def test_layers_within_loops_count_too():
@@ -325,7 +331,6 @@ def test_layers_within_loops_count_too():
         Graph.from_json(json.dumps({"nodes": nodes, "heads": [[3, 0, 0]]}), InputSpec(6, 6, 3))
 
 
-@pytest.mark.usefixtures("soon")
 def test_layers_of_very_many_pieces():
     """Of an image of 2,080 rows, cut into pieces that all differ, each with 32 axes."""
     nodes = [{"op": "null", "name": "data", "inputs": []}]
@@ -343,7 +348,7 @@ def test_layers_of_very_many_pieces():
         with pytest.raises(ModelFileError, match="more than 20000 outputs"):
             Graph.from_json(text, InputSpec(2080, 6, 3))
 
-    assert peak(read) < 2 * len(text) + 20e6
+    assert soon_and_peak(read) < 2 * len(text) + 20e6
 
 
 # ------------------------------------------------------------------ other files than those given
