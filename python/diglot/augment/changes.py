@@ -174,10 +174,10 @@ class Augment:
         height, width = image.shape[:2]
         flip_x = self.flip in ("horizontal", "both") and draw[_FLIP_X] < 0.5
         flip_y = self.flip in ("vertical", "both") and draw[_FLIP_Y] < 0.5
-        move_y, move_x = _offset(self.crop, height, draw[_CROP_Y]), 0.0
+        move_y = _offset(self.crop, height, draw[_CROP_Y])
         move_x = _offset(self.crop, width, draw[_CROP_X])
         if not self.rotate and self.scale == (1.0, 1.0) and not self.shift:
-            shifted(image, target, int(move_y), int(move_x), flip_y, flip_x, self.fill)
+            shifted(image, target, move_y, move_x, flip_y, flip_x, self.fill)
             return
         angle = math.radians(self.rotate * (2 * draw[_ROTATE] - 1))
         low, high = math.log(self.scale[0]), math.log(self.scale[1])

@@ -50,6 +50,7 @@ def frozen_end(graph: Graph, learned: Collection[str]) -> str | None:
 
 
 def _draws(node: Node) -> bool:
+    """Whether a layer without parameters draws numbers in training."""
     return node.op == "Dropout" or node.has_random_slopes
 
 
