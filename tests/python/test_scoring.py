@@ -387,7 +387,7 @@ def test_images_in_memory_and_gaps_are_refused(model):
 def test_parquet_without_pyarrow_says_what_to_install(model, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
     paths = saved(drawn(1)[0], tmp_path / "all")
-    with pytest.raises(MissingPackageError, match=r"diglot\[parquet\]"):
+    with pytest.raises(MissingPackageError, match="pip install 'pyarrow>="):
         predict_files(model, paths, output=tmp_path / "x.parquet")
     assert not (tmp_path / "x.parquet").exists()
 
