@@ -8,42 +8,28 @@ a path.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import io
 import json
 import math
 import os
-import re
-import secrets
 import struct
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import safetensors.numpy
 
-from diglot.errors import DiglotError, InputError, ModelFileError
-from diglot.files import ROOM, decoded, opened
+from diglot.errors import InputError, ModelFileError
+from diglot.files import ROOM, decoded, opened, parse_json, refuse_crowded, told, write_bytes
 
 FORMAT = 1
 """The newest version of the file format; a file with a higher one is refused."""
 
 _KEY = "diglot"
 _LONGEST_HEADER = 100_000_000  # the limit of the format's own library
-_MOST_PARTS = 1_000_000  # lists, tables and what is in them; networks have some ten thousand
-# Bytes that Python's objects take at most besides the text that they hold, while they are made.
-_LIST, _TABLE, _KEYS, _KEY_MORE, _PLACE, _NUMBER, _STRING, _WIDER = 88, 64, 176, 70, 12, 32, 64, 24
-_MOST_NAMES = 10_000  # of fields, that are told apart
-_LEAST = 50  # no text becomes more than so many times its length
-# What names a field: a short word before a colon. An escaped quote begins no string.
-_FIELD = re.compile(r'(?<!\\)"(\w{1,40})"\s*:')
-_PAIR = re.compile(r"\\u[dD][89abAB]")  # half of a character that takes four bytes
 _BLOCK = 2**16  # numbers that are converted at a time
 _MOST_AXES = 32  # as in NumPy before 2.0; a product of 100,000 sides takes half a minute
 
@@ -191,74 +177,6 @@ def write_file(
     return write_bytes(path, encode(tensors, metadata))
 
 
-def write_bytes(
-    path: str | os.PathLike[str], data: bytes, error: type[DiglotError] = ModelFileError
-) -> Path:
-    """Write any file as `write_file` does: whole or not at all.
-
-    Parameters
-    ----------
-    path : path
-        The file; its folder must exist. An existing file is replaced.
-    data : bytes
-        Its content.
-    error : type
-        The kind of error to raise.
-
-    Returns
-    -------
-    Path
-        The file that was written.
-
-    Raises
-    ------
-    DiglotError
-        The file cannot be written there; an existing file is as it was.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from diglot.storage import write_bytes
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_bytes(f"{folder}/notes.txt", b"learned").read_bytes()
-    b'learned'
-    """
-    try:
-        # A link stays a link: the file it points to is replaced.
-        target = Path(os.path.realpath(path))
-        if target.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "Is a directory")
-        _write_atomically(target, data)
-    except (OSError, ValueError) as problem:
-        raise error(f"{path} cannot be written: {_fix(problem, path, len(data))}") from problem
-    return Path(path)
-
-
-def remove_unfinished(path: str | os.PathLike[str]) -> None:
-    """Remove what processes that were killed had written of a file; nobody else may be writing it.
-
-    Parameters
-    ----------
-    path : path
-        The file, as it was given to `write_file`; it stays as it is.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     Path(folder, f".m.safetensors.{'0' * 16}.tmp").touch()
-    ...     remove_unfinished(f"{folder}/m.safetensors")
-    ...     os.listdir(folder)
-    []
-    """
-    target = Path(os.path.realpath(path))
-    names = re.compile(re.escape(_temporary_start(target)) + r"[0-9a-f]{16}\.tmp")
-    with contextlib.suppress(OSError):
-        for name in os.listdir(target.parent):
-            if names.fullmatch(name):
-                os.unlink(target.with_name(name))
-
-
 def read_file(
     path: str | os.PathLike[str], *, require_metadata: bool = True
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -296,7 +214,7 @@ def read_file(
     except ModelFileError:
         raise
     except (OSError, ValueError) as error:
-        raise ModelFileError(f"{path} cannot be read: {_fix(error, path)}") from error
+        raise ModelFileError(f"{path} cannot be read: {told(error, path)}") from error
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -330,43 +248,8 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
             size = os.fstat(file.fileno()).st_size
             header, begin = _header(file, size)
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelFileError(f"{path} cannot be read: {_fix(error, path)}") from error
+        raise ModelFileError(f"{path} cannot be read: {told(error, path)}") from error
     return _metadata(header, str(path), False, _room(size, begin))
-
-
-def file_sha256(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal.
-
-    Parameters
-    ----------
-    path : path
-        A regular file.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-
-    Raises
-    ------
-    ModelFileError
-        If it cannot be read.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.NamedTemporaryFile() as file:
-    ...     file_sha256(file.name)[:8]
-    'e3b0c442'
-    """
-    digest = hashlib.sha256()
-    try:
-        with opened(path) as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except (OSError, ValueError) as error:
-        raise ModelFileError(f"{path} cannot be read: {_fix(error, path)}") from error
-    return digest.hexdigest()
 
 
 def fingerprint(tensors: Mapping[str, np.ndarray]) -> str:
@@ -399,106 +282,12 @@ def fingerprint(tensors: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def parse_json(text: str, *, room: int = ROOM, **options: Any) -> Any:
-    """Read JSON from a stranger, who may have it fill the memory: 3 bytes make a list of 64.
-
-    Numbers beyond a float's range, such as 1e999, would become infinite and are refused.
-
-    Parameters
-    ----------
-    text : str
-        JSON.
-    room : int
-        How many bytes of memory its values may take, besides twice the text.
-    **options
-        Of ``json.loads``.
-
-    Returns
-    -------
-    object
-
-    Raises
-    ------
-    ValueError
-        It is no JSON, has more values than any model needs, or an infinite number.
-
-    Examples
-    --------
-    >>> parse_json('{"a": [1, 2]}')
-    {'a': [1, 2]}
-    """
-    _refuse_crowded(text, room)
-    return json.loads(text, **{"parse_float": _finite, "parse_constant": _no_constant, **options})
-
-
-def _refuse_crowded(text: str, room: int) -> None:
-    """Refuse what would take too much memory, before anything is made of it."""
-    if len(text) * _LEAST <= room:
-        return
-    parts = sum(map(text.count, "[{,"))
-    if parts > _MOST_PARTS:
-        raise ValueError(f"it has {parts} values, and at most {_MOST_PARTS} are read")
-    needed = _needed(text)
-    if needed > room:
-        raise ValueError(
-            f"its {parts} values would take {needed / 1e6:.0f} MB of memory besides the text, and "
-            f"may take {room / 1e6:.0f} MB"
-        )
-
-
-def _needed(text: str) -> int:
-    """Return how many bytes a text of JSON takes at most besides twice its length, when read.
-
-    It is counted and not read, so that what stands within strings counts, too.
-    """
-    lists, tables, commas, colons = (text.count(sign) for sign in "[{,:")
-    # Of a string's two quotes the first is never escaped; a backslash may itself be.
-    quotes = text.count('"') - text.count('\\"') + text.count('\\\\"')
-    strings, keys = (quotes + 1) // 2, min(colons, commas + tables)
-    filled, again = min(tables, keys), _repeated(text, keys)
-    given = sys.getsizeof(text) // len(text)  # bytes for each character
-    wide = max(given, _escaped(text))
-    string = _STRING if wide == 1 and text.isascii() else _STRING + _WIDER
-    # What has escapes is put together with some room, and again where they make it wider.
-    held = given if "\\" not in text else 1.25 * (1 + wide if wide > 1 else 1)
-    return round(
-        lists * _LIST
-        + tables * _TABLE
-        + filled * _KEYS
-        + (keys - filled) * _KEY_MORE
-        + (keys - again) * _KEY_MORE  # in json's own table of names, too
-        + commas * _PLACE
-        + max(commas + 1 - strings + keys, 0) * _NUMBER
-        + (strings - again) * string
-        + (given - 1 + held - 1) * len(text)
-    )
-
-
-def _repeated(text: str, keys: int) -> int:
-    """Count the fields whose name an earlier one has: json keeps each name once."""
-    seen: set[str] = set()
-    again = 0
-    for match in islice(_FIELD.finditer(text), keys):
-        if match[1] in seen:
-            again += 1
-        elif len(seen) < _MOST_NAMES:
-            seen.add(match[1])
-    return again
-
-
-def _escaped(text: str) -> int:
-    """Return how many bytes a character takes that may be written as an escape."""
-    if "\\u" not in text:
-        return 1
-    return 4 if _PAIR.search(text) else 2
-
-
 def _refuse_unreadable(data: bytes, text: str) -> None:
     """Refuse to write a file that would be refused when it is read."""
     (length,) = struct.unpack("<Q", data[:8])
     try:
         for part in (decoded(data[8 : 8 + length], _room(len(data), length)), text):
-            _refuse_crowded(part, _room(len(data), length))
+            refuse_crowded(part, _room(len(data), length))
     except ValueError as error:
         raise InputError(
             f"metadata is more than a model file can hold: {error}; keep such data in files of "
@@ -551,25 +340,6 @@ def _plain(value: Any, where: str) -> Any:
     )
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Build a JSON object; refuse a repeated key, for nobody knows which value counts."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key appears twice")
-    return found
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"the number {text[:40]} is too large")
-    return number
-
-
-def _no_constant(text: str) -> None:
-    raise ValueError(f"{text} is not JSON")
-
-
 @dataclass(frozen=True)
 class _Entry:
     """A tensor as the header tells of it; ``start`` and ``stop`` count from the header's end."""
@@ -609,7 +379,7 @@ def _header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
     if length > min(size - 8, _LONGEST_HEADER):
         raise ValueError(f"its header would have {length} bytes")
     room = _room(size, length)
-    header = parse_json(decoded(file.read(length), room), room=room, object_pairs_hook=_unique)
+    header = parse_json(decoded(file.read(length), room), room=room, unique=True)
     if not isinstance(header, dict):
         raise ValueError("its header is not an object")
     return header, 8 + length
@@ -700,7 +470,7 @@ def _metadata(header: Mapping[str, Any], name: str, required: bool, room: int) -
                     "file of weights, not as a model."
                 )
             return {}
-        metadata = parse_json(text, room=room, object_pairs_hook=_unique)
+        metadata = parse_json(text, room=room, unique=True)
         if not isinstance(metadata, dict):
             raise ValueError("it is not an object")
         version = metadata.get("format")
@@ -719,48 +489,3 @@ def _metadata(header: Mapping[str, Any], name: str, required: bool, room: int) -
             "install a newer diglot to read it."
         )
     return metadata
-
-
-def _write_atomically(target: Path, data: bytes) -> None:
-    # The same folder: only there is a rename atomic. The name is free, the mode follows umask.
-    temporary = target.with_name(f"{_temporary_start(target)}{secrets.token_hex(8)}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    handle = os.open(temporary, flags, 0o666)
-    try:
-        with open(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    # The rename itself must reach the disk too; some file systems cannot be asked for that.
-    with contextlib.suppress(OSError):
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def _temporary_start(target: Path) -> str:
-    return f".{target.name[:100]}."
-
-
-def _fix(error: Exception, path: Any, size: int = 0) -> str:
-    """Say what is wrong with a path and what to do about it."""
-    code = getattr(error, "errno", None)
-    folder = os.path.dirname(os.path.abspath(path)) if isinstance(code, int) else ""
-    if code in (errno.ENOENT, errno.ENOTDIR):
-        if not os.path.isdir(folder):
-            return f"there is no folder {folder}; create it, or choose another."
-        return "there is no such file; check the name."
-    if code == errno.EISDIR:
-        return "it is a folder; give the name of a file in it."
-    if code in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"permission denied; choose a folder other than {folder}, or ask for access to it."
-    if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"no room for {size / 2**20:.1f} MiB in {folder}; free some, or choose another."
-    return f"{getattr(error, 'strerror', None) or error}; choose another path."

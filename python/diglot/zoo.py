@@ -13,7 +13,7 @@ import numpy as np
 
 from diglot import storage
 from diglot.errors import InputError, ModelFileError
-from diglot.files import path_of
+from diglot.files import file_sha256, path_of
 from diglot.graph import Graph, InputSpec
 from diglot.networks import card, network, refit
 from diglot.networks.vit import has_positions
@@ -174,7 +174,7 @@ def _of_file(wanted: _Wanted, path: Path, changes: Mapping[str, Any]) -> Graph:
         )
     refuse_pickle(path)
     structure = Path(path_of(name, "name")) if _names_a_file(name) else None
-    origin = {"source": path.name, "sha256": storage.file_sha256(path)}
+    origin = {"source": path.name, "sha256": file_sha256(path)}
     ending = path.suffix.lower()
     if ending == ".onnx":
         return replace(read_onnx(path, size=size), origin={**origin, "fixed_size": True})

@@ -16,6 +16,7 @@ import numpy as np
 import diglot
 from diglot import ImageCaptioner, ImageClassifier, network, storage
 from diglot.builder import initial_weights
+from diglot.files import writing
 
 RANDOM = np.random.default_rng(5)
 IMAGES = RANDOM.integers(0, 256, (40, 12, 10, 3), np.uint8)
@@ -84,7 +85,7 @@ def die_at(place: str, number: int) -> None:
             return super().write(data)
 
     if place == "half":
-        storage.open = HalfWritten
+        writing.open = HalfWritten
         return
     name = {"written": "fsync", "renamed": "replace"}[place]
     real = getattr(os, name)

@@ -43,7 +43,7 @@ from diglot.images.idx import read_idx_array
 from diglot.images.packed import read_list
 from diglot.training.checkpoints import read_checkpoint
 from diglot.weights.caffe import read_caffe
-from diglot.weights.caffemodel import read_caffemodel
+from diglot.weights.caffe.caffemodel import read_caffemodel
 from diglot.weights.hub import _read_json
 from diglot.weights.hub_card import describe
 from diglot.weights.mxnet_params import read_mxnet, read_params

@@ -18,17 +18,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from diglot import ImageClassifier, load, network, storage
-from diglot.attributes import ATTRIBUTES
 from diglot.engine.mxnet import load as load_mxnet
 from diglot.engine.mxnet_versions import read_graph
 from diglot.errors import MissingPackageError, ModelFileError
 from diglot.graph import BATCH, Graph, InputSpec
 from diglot.operators import OPERATORS
+from diglot.operators.known_attributes import ATTRIBUTES
 from diglot.weights import protobuf
-from diglot.weights.caffemodel import read_caffemodel
+from diglot.weights.caffe.caffemodel import read_caffemodel
 from diglot.weights.mxnet_params import read_params
 from diglot.weights.onnx import read_onnx
-from diglot.weights.onnx_operators import RULES
+from diglot.weights.onnx.operators import RULES
 from mutations import NUMBERS, TEXTS, safetensors_bytes, written
 from soak import rounds
 

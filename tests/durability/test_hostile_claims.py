@@ -15,10 +15,11 @@ import pytest
 import mutations
 from diglot import ImageClassifier, load, network, pretrained, storage
 from diglot.errors import InputError, ModelFileError
+from diglot.files import json_text, parse_json
 from diglot.graph import Graph, InputSpec
 from diglot.training import find_checkpoint
 from diglot.weights.caffe import read_caffe
-from diglot.weights.caffemodel import read_caffemodel
+from diglot.weights.caffe.caffemodel import read_caffemodel
 from diglot.weights.hub import HubFiles
 from diglot.weights.mxnet_params import read_mxnet, read_params
 from diglot.weights.onnx import read_onnx
@@ -75,7 +76,7 @@ def test_an_operator_that_claims_outputs_or_axes_without_end(op, attrs):
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity", "[0, 1E400]"])
 def test_numbers_beyond_a_float_s_range_are_no_json(tmp_path, number):
     with pytest.raises(ValueError, match="too large|is not JSON"):
-        storage.parse_json(number)
+        parse_json(number)
     text = f'{{"format": 1, "kind": "classifier", "epochs": {number}}}'
     data = mutations.safetensors_bytes({"w": np.ones(2, "f4")}, {"diglot": text})
     (tmp_path / "m.safetensors").write_bytes(data)
@@ -168,9 +169,9 @@ def soon_and_peak(function):
 @pytest.mark.parametrize("text", CROWDED.values(), ids=CROWDED)
 def test_what_text_takes_in_memory_is_never_more_than_counted(text):
     given = text(100_000)
-    most = storage._needed(given) + 2 * len(given) - sys.getsizeof(given) + 10_000
+    most = json_text._needed(given) + 2 * len(given) - sys.getsizeof(given) + 10_000
     assert peak(lambda: json.loads(given)) <= most
-    assert peak(lambda: json.loads(given, object_pairs_hook=storage._unique)) <= most
+    assert peak(lambda: json.loads(given, object_pairs_hook=json_text._unique)) <= most
 
 
 @pytest.mark.parametrize("count", [130_000, 990_000])

@@ -104,7 +104,7 @@ HARM = {
     "os.open of code": "os.open('new.py', os.O_WRONLY | os.O_CREAT)",
     "an opener": "open('mine', 'rb', opener=lambda n, _: os.open(n, os.O_RDONLY | os.O_CREAT))",
     "a path": "pathlib.Path('new').write_bytes(b'')",
-    "a model": "storage.write_bytes('new', b'')",
+    "a model": "write_bytes('new', b'')",
     "a process": "subprocess.run(['true'])",
     "a connection": "socket.socket().connect_ex(('127.0.0.1', 9))",
     "removing": "os.unlink('mine')",
@@ -113,8 +113,7 @@ HARM = {
 WATCHING = """
 import json, os, pathlib, socket, subprocess, sys
 import hostile
-from diglot import storage
-from diglot.files import opened
+from diglot.files import opened, write_bytes
 watch = hostile.Watch(place=os.getcwd())
 sys.addaudithook(watch)
 for does in json.loads(sys.argv[1]):

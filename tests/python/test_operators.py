@@ -9,12 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from diglot.attributes import ATTRIBUTES
 from diglot.builder import Builder
 from diglot.engine.mxnet_versions import read_graph
 from diglot.errors import DiglotError, ModelFileError
 from diglot.graph import InputSpec
 from diglot.operators import OPERATORS, Attrs, parse
+from diglot.operators.known_attributes import ATTRIBUTES
 
 BATCH = 2
 

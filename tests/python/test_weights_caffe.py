@@ -14,7 +14,7 @@ import pytest
 from diglot.engine import open_executor
 from diglot.errors import InputError, ModelFileError
 from diglot.weights.caffe import IMAGENET_MEAN, caffe_network, read_caffe, read_caffemodel
-from diglot.weights.prototxt import parse_text
+from diglot.weights.caffe.prototxt import parse_text
 from fuzz import damaged, refusals
 
 # MXNet 1.9.1 asks scipy for what has moved.
@@ -641,9 +641,9 @@ def seconds_of(read, words=None):
 
 def test_names_that_are_chosen_to_be_taken_cost_no_search(tmp_path):
     """Free names were looked for from the number of names on, and all of those were taken."""
-    from diglot.weights.caffe_layers import Layer as Found
-    from diglot.weights.caffe_layers import Network
-    from diglot.weights.prototxt import Message
+    from diglot.weights.caffe.layers import Layer as Found
+    from diglot.weights.caffe.layers import Network
+    from diglot.weights.caffe.prototxt import Message
 
     network, count = Network(None, None), 10_000
     names = [f"a_{i}" for i in range(count, 3 * count)] + ["a"] * count

@@ -22,7 +22,7 @@ from diglot.engine import open_executor
 from diglot.engine.mxnet import load
 from diglot.errors import InputError, ModelFileError
 from diglot.weights.onnx import read_onnx
-from diglot.weights.onnx_constants import fold
+from diglot.weights.onnx.constants import fold
 from graph_checks import assert_mxnet_agrees
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "onnx"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import diglot
-from diglot import models, storage
+from diglot import models
 from diglot.bridge import baseline, boltzmann, captioner, fitted, predictor
 from diglot.bridge.answers import answered
+from diglot.files import write_bytes
 from diglot.graph import Graph
 
 
@@ -36,7 +37,7 @@ def load(path: str, engine: str = "auto") -> dict[str, Any]:
 @answered
 def save(path: str, data: bytes) -> None:
     """Write a model file's bytes, whole or not at all, and through to the disk."""
-    storage.write_bytes(path, bytes(data))
+    write_bytes(path, bytes(data))
 
 
 @answered

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from diglot.attributes import check_attributes
 from diglot.errors import InputError, ModelFileError, cause
 from diglot.graph.nodes import Node, Parameter, Subgraph, free_parameter, parameter_of
 from diglot.operators import LARGEST, OPERATORS, Attrs, Shape, Slot
+from diglot.operators.known_attributes import check_attributes
 from diglot.subgraphs import CONTROL, most_steps, variables_in_order
 
 _MOST_OUTPUTS = 20_000  # of all of a graph's operations; few have more than one

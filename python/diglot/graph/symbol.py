@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from diglot.errors import ModelFileError, cause
+from diglot.files import parse_json
 from diglot.graph.nodes import Node, Subgraph, count_nodes
-from diglot.storage import parse_json
 from diglot.subgraphs import CONTROL
 
 _MXNET_VERSION = 10901  # the format's version; 1.9.1 and 2.0 both read it

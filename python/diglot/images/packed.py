@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from diglot.errors import ImageError, cause
-from diglot.files import opened, read_bytes
+from diglot.files import opened, parse_json, read_bytes
 from diglot.images.recordio import SHORTEST, decode_record
-from diglot.storage import parse_json
 
 ENDING = ".rec"
 FORMAT = 1

@@ -14,6 +14,7 @@ import numpy as np
 from diglot import storage
 from diglot.engine import LOSS_SCALE
 from diglot.errors import InputError, ModelFileError, cause
+from diglot.files import remove_unfinished
 
 _FILE = "checkpoint.safetensors"
 _STOPPED = ("", "early", "callback", "interrupted")
@@ -69,7 +70,7 @@ class Checkpoints:
                 f"the checkpoint folder {str(self.folder)!r} cannot be made: {error.strerror}; "
                 "give another one in checkpoint="
             ) from error
-        storage.remove_unfinished(self.folder / _FILE)
+        remove_unfinished(self.folder / _FILE)
 
     def save(
         self,

@@ -29,9 +29,8 @@ from diglot.errors import (
     MissingPackageError,
     ModelFileError,
 )
-from diglot.files import opened, path_of, read_text
+from diglot.files import opened, parse_json, path_of, read_text
 from diglot.progress import Reporter, reporter
-from diglot.storage import parse_json
 from diglot.weights.hub_card import HubCard, describe, licence_of_readme
 from diglot.weights.safetensors_file import PICKLE_ENDINGS, pickle_refusal, shard_names
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from diglot.errors import ModelFileError
-from diglot.files import opened, read_text
-from diglot.storage import parse_json, read_file
+from diglot.files import opened, parse_json, read_text
+from diglot.storage import read_file
 
 INDEX_ENDING = ".safetensors.index.json"
 """How the name of the index of a file in shards ends."""

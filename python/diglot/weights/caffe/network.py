@@ -20,8 +20,7 @@ from diglot.errors import InputError, ModelFileError
 from diglot.files import read_text
 from diglot.graph import Graph, InputSpec, InputTooSmallError
 from diglot.networks.own import with_backbone
-from diglot.weights.caffe_layers import IMAGE, RULES, Layer, Network, Source, batch_norm
-from diglot.weights.caffemodel import (
+from diglot.weights.caffe.caffemodel import (
     MOST_LAYERS,
     V1_TYPES,
     V1_WORDS,
@@ -29,7 +28,8 @@ from diglot.weights.caffemodel import (
     read_caffemodel,
     read_stored,
 )
-from diglot.weights.prototxt import Message, parse_text
+from diglot.weights.caffe.layers import IMAGE, RULES, Layer, Network, Source, batch_norm
+from diglot.weights.caffe.prototxt import Message, parse_text
 
 __all__ = ["IMAGENET_MEAN", "caffe_network", "read_caffe", "read_caffemodel"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import stat
@@ -261,3 +262,55 @@ def read_bytes(path: str | os.PathLike[str], largest: int) -> bytes:
         if size > largest:
             raise ValueError(f"it has {size:,} bytes, and may have {largest:,}")
         return file.read(size)
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal.
+
+    Parameters
+    ----------
+    path : path
+        A regular file.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    ModelFileError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     file_sha256(file.name)[:8]
+    'e3b0c442'
+    """
+    digest = hashlib.sha256()
+    try:
+        with opened(path) as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except (OSError, ValueError) as error:
+        raise ModelFileError(f"{path} cannot be read: {told(error, path)}") from error
+    return digest.hexdigest()
+
+
+def told(error: Exception, path: Any, size: int = 0) -> str:
+    """Say what is wrong with a path and what to do about it."""
+    code = getattr(error, "errno", None)
+    folder = os.path.dirname(os.path.abspath(path)) if isinstance(code, int) else ""
+    if code in (errno.ENOENT, errno.ENOTDIR):
+        if not os.path.isdir(folder):
+            return f"there is no folder {folder}; create it, or choose another."
+        return "there is no such file; check the name."
+    if code == errno.EISDIR:
+        return "it is a folder; give the name of a file in it."
+    if code in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"permission denied; choose a folder other than {folder}, or ask for access to it."
+    if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"no room for {size / 2**20:.1f} MiB in {folder}; free some, or choose another."
+    return f"{getattr(error, 'strerror', None) or error}; choose another path."

@@ -12,8 +12,8 @@ import numpy as np
 
 from diglot.builder import Builder, Tensor
 from diglot.errors import ModelFileError
-from diglot.weights.caffemodel import Stored
-from diglot.weights.prototxt import Message
+from diglot.weights.caffe.caffemodel import Stored
+from diglot.weights.caffe.prototxt import Message
 
 _MOST_CHANNELS = 2**24
 

@@ -21,9 +21,10 @@ from diglot.builder import Builder, Tensor
 from diglot.errors import DiglotError, InputError, ModelFileError, cause
 from diglot.graph import Graph, InputSpec, InputTooSmallError
 from diglot.networks.own import with_backbone
-from diglot.weights.onnx_constants import fold
-from diglot.weights.onnx_file import OnnxModel, OnnxNode, read_onnx_file
-from diglot.weights.onnx_operators import RULES, SHAPES_ONLY, Step, Value
+from diglot.weights.onnx.constants import fold
+from diglot.weights.onnx.file import OnnxModel, OnnxNode, read_onnx_file
+from diglot.weights.onnx.operators import RULES, SHAPES_ONLY
+from diglot.weights.onnx.step import Step, Value
 
 _SPARE_BYTES = 2**24  # of constants and weights that are made beside as many as the file has
 _SPARE_NUMBERS = 2**24  # that are worked with for constants beside as many as the file has bytes
