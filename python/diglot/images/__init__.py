@@ -6,8 +6,9 @@ from diglot.images.cache import PreparedImages
 from diglot.images.decode import decode, read_header
 from diglot.images.folders import find_images, read_images, walk_images
 from diglot.images.idx import read_idx, read_idx_array
+from diglot.images.image_set import ImageSet
 from diglot.images.prepare import prepare, prepare_file
-from diglot.images.source import ImageSet, as_images
+from diglot.images.source import as_images
 from diglot.images.store import ArrayStore
 
 __all__ = [

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from diglot.errors import ImageError
+from diglot.images.image_set import ImageSet
 from diglot.images.memory import usable_cores
 from diglot.images.prepare import check_channels, to_unit
-from diglot.images.source import ImageSet
 from diglot.images.store import ArrayStore
 
 _STATISTICS_BLOCK = 64

@@ -1,4 +1,4 @@
-"""What users give as images, brought into one form: an `ImageSet`."""
+"""What may be given as images, and how it becomes an `ImageSet`."""
 
 from __future__ import annotations
 
@@ -6,248 +6,20 @@ import math
 import os
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from diglot.errors import ImageError, InputError
-from diglot.images.decode import decode, file_size, read_header
-from diglot.images.memory import available_memory, usable_cores
-from diglot.images.picture import Header
+from diglot.images.image_set import ImageSet
+from diglot.images.memory import available_memory
 from diglot.images.pillow import from_pillow
-from diglot.images.prepare import prepare, prepare_file
 
 _BLOCK_BYTES = 1 << 24
 
 
 class _InputTypeError(InputError, TypeError):
     """An input of the wrong kind; scikit-learn's checks look for a TypeError there."""
-
-
-class ImageSet:
-    """Images in a fixed order, in memory or as files; made by `as_images`.
-
-    Parameters
-    ----------
-    store : object
-        Where the images are (one of this module's private stores).
-    index : ndarray of int, optional
-        Which of the store's images, in which order; all of them by default.
-
-    Attributes
-    ----------
-    is_files : bool
-        Whether the images are files.
-
-    Examples
-    --------
-    >>> images = as_images(np.zeros((5, 8, 6), "uint8"))
-    >>> len(images), images[0].shape, len(images.take([4, 0]))
-    (5, (8, 6, 1), 2)
-    """
-
-    def __init__(self, store: Any, index: np.ndarray | None = None) -> None:
-        self._store = store
-        self._index = np.arange(len(store)) if index is None else index
-
-    def __len__(self) -> int:
-        return len(self._index)
-
-    def __getitem__(self, i: int) -> np.ndarray:
-        """Return image `i`, decoded: (height, width, channels), uint8, uint16 or float32."""
-        return self._store.read(self._index[i])
-
-    def prepared(self, i: int, spec: Any) -> np.ndarray:
-        """Return image `i` as the input `spec` wants it.
-
-        Of a file no more is decoded than that needs.
-
-        Parameters
-        ----------
-        i : int
-        spec : InputSpec
-            The input that the network takes.
-
-        Returns
-        -------
-        ndarray of shape (spec.height, spec.width, spec.channels)
-            uint8 (0 to 255) or float32.
-
-        Raises
-        ------
-        ImageError
-            If the image cannot be read, or its channels do not fit.
-        """
-        return self._store.prepared(self._index[i], spec)
-
-    def __repr__(self) -> str:
-        return f"ImageSet({len(self)} images of {self._store.where})"
-
-    @property
-    def is_files(self) -> bool:
-        """Whether the images are files."""
-        return isinstance(self._store, _Files)
-
-    @property
-    def missing(self) -> np.ndarray:
-        """Boolean (n,): which images are files that are not there now."""
-        if not self.is_files:
-            return np.zeros(len(self), bool)
-        return np.array([file_size(self.name(i)) is None for i in range(len(self))], bool)
-
-    def whole(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return the one array that holds all images and the rows of it that count, or None.
-
-        Returns
-        -------
-        array : ndarray of shape (m, height, width, channels)
-            The caller's own array wherever that was possible, so do not write into it.
-        rows : ndarray of int, shape (n,)
-            Image `i` is ``array[rows[i]]``.
-        """
-        return (self._store.array, self._index) if isinstance(self._store, _Array) else None
-
-    def take(self, indices: Any) -> ImageSet:
-        """Return the images at `indices` (0-based), without copying any.
-
-        Parameters
-        ----------
-        indices : array-like of int
-            May repeat and reorder.
-
-        Returns
-        -------
-        ImageSet
-            Messages go on naming the rows of the original data.
-        """
-        return ImageSet(self._store, self._index[np.asarray(indices, dtype=np.intp)])
-
-    def name(self, i: int) -> str:
-        """Return what messages call image `i`: its path, or such as "row 3 of the array"."""
-        return self._store.name(self._index[i])
-
-    def headers(self) -> list[Header]:
-        """Return size, channels and type of every image; of files only the headers are read.
-
-        Raises
-        ------
-        ImageError
-            Names the first file that cannot be read.
-        """
-        self._store.read_headers(self._index)
-        return [self._store.header(i) for i in self._index]
-
-    def sizes(self) -> np.ndarray:
-        """Return (height, width) of every image as an integer (n, 2) array."""
-        if isinstance(self._store, _Array):
-            return np.tile(np.array(self._store.array.shape[1:3], dtype=np.int64), (len(self), 1))
-        return np.array([(h.height, h.width) for h in self.headers()], np.int64).reshape(-1, 2)
-
-    def channels(self) -> np.ndarray:
-        """Return the number of channels of every image as an integer (n,) array."""
-        if isinstance(self._store, _Array):
-            return np.full(len(self), self._store.array.shape[3], dtype=np.int64)
-        return np.array([h.channels for h in self.headers()], np.int64)
-
-
-class _Array:
-    """All images in one array (n, height, width, channels)."""
-
-    def __init__(self, array: np.ndarray, where: str) -> None:
-        self.array, self.where = array, where
-
-    def __len__(self) -> int:
-        return len(self.array)
-
-    def read(self, i: int) -> np.ndarray:
-        return self.array[i]
-
-    def prepared(self, i: int, spec: Any) -> np.ndarray:
-        return prepare(self.array[i], spec, self.name(i))
-
-    def read_headers(self, index: np.ndarray) -> None:
-        pass
-
-    def header(self, i: int) -> Header:
-        return Header(*self.array.shape[1:], str(self.array.dtype))
-
-    def name(self, i: int) -> str:
-        return f"row {i + 1} of {self.where}"
-
-
-class _List:
-    """Images in memory that differ in size or type."""
-
-    def __init__(self, images: list[np.ndarray], where: str) -> None:
-        self.images, self.where = images, where
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def read(self, i: int) -> np.ndarray:
-        return self.images[i]
-
-    def prepared(self, i: int, spec: Any) -> np.ndarray:
-        return prepare(self.images[i], spec, self.name(i))
-
-    def read_headers(self, index: np.ndarray) -> None:
-        pass
-
-    def header(self, i: int) -> Header:
-        return Header(*self.images[i].shape, str(self.images[i].dtype))
-
-    def name(self, i: int) -> str:
-        return f"row {i + 1} of {self.where}"
-
-
-class _Files:
-    """Images in files."""
-
-    def __init__(self, paths: list[str], where: str) -> None:
-        self.paths, self.where = paths, where
-        self._headers: list[Header | None] = [None] * len(paths)
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def read(self, i: int) -> np.ndarray:
-        return decode(self.paths[i])
-
-    def prepared(self, i: int, spec: Any) -> np.ndarray:
-        return prepare_file(self.paths[i], spec)
-
-    def read_headers(self, index: np.ndarray) -> None:
-        wanted = [i for i in dict.fromkeys(index.tolist()) if self._headers[i] is None]
-        if len(wanted) < 64:
-            found: Any = map(read_header, [self.paths[i] for i in wanted])
-            for i, header in zip(wanted, found, strict=True):
-                self._headers[i] = header
-            return
-        # One task for each block of files: a task costs as much as a header.
-        blocks = [wanted[start : start + 64] for start in range(0, len(wanted), 64)]
-        with ThreadPoolExecutor(usable_cores()) as pool:
-            tasks = [
-                pool.submit(lambda b: [read_header(self.paths[i]) for i in b], b) for b in blocks
-            ]
-            try:
-                for block, task in zip(blocks, tasks, strict=True):
-                    for i, header in zip(block, task.result(), strict=True):
-                        self._headers[i] = header
-            finally:
-                pool.shutdown(cancel_futures=True)
-
-    def header(self, i: int) -> Header:
-        header = self._headers[i]
-        if header is None:
-            header = self._headers[i] = read_header(self.paths[i])
-        return header
-
-    def name(self, i: int) -> str:
-        return self.paths[i]
-
-
-# ---------------------------------------------------------------------------------- as_images
 
 
 def as_images(x: Any, *, column: str | None = None, allow_empty: bool = False) -> ImageSet:
@@ -398,7 +170,7 @@ def _listed(names: list[Any]) -> str:
 def _from_items(items: list[Any], where: str, allow_empty: bool) -> ImageSet:
     if not items:
         return _checked_length(
-            ImageSet(_Array(np.zeros((0, 1, 1, 1), "uint8"), where)), allow_empty
+            ImageSet.from_array(np.zeros((0, 1, 1, 1), "uint8"), where), allow_empty
         )
     gaps = [i for i, item in enumerate(items) if _is_missing(item)]
     # A list of numbers with a NaN is no list of images with one missing; let the array rule speak.
@@ -410,7 +182,7 @@ def _from_items(items: list[Any], where: str, allow_empty: bool) -> ImageSet:
         )
     paths = [isinstance(item, (str, os.PathLike)) for item in items]
     if all(paths):
-        return ImageSet(_Files([_path(item, i, where) for i, item in enumerate(items)], where))
+        return ImageSet.from_files([_path(item, i, where) for i, item in enumerate(items)], where)
     if any(paths):
         odd = paths.index(not paths[0])
         raise InputError(
@@ -461,14 +233,12 @@ def _from_arrays(items: list[Any], where: str, allow_empty: bool) -> ImageSet:
         if size < available_memory() // 4 or size < _BLOCK_BYTES:
             whole = np.stack(images)
             return _from_array(whole, where, allow_empty)
-    return ImageSet(
-        _List(
-            [
-                _numbers(image[None] if image.ndim == 3 else image[None, :, :, None], where, i)[0]
-                for i, image in enumerate(images)
-            ],
-            where,
-        )
+    return ImageSet.from_list(
+        [
+            _numbers(image[None] if image.ndim == 3 else image[None, :, :, None], where, i)[0]
+            for i, image in enumerate(images)
+        ],
+        where,
     )
 
 
@@ -502,7 +272,7 @@ def _from_array(array: np.ndarray, where: str, allow_empty: bool) -> ImageSet:
         numbers = numbers.reshape(len(array), height, width, 1)
     elif array.ndim == 3:
         numbers = numbers[:, :, :, None]
-    return ImageSet(_Array(numbers, where))
+    return ImageSet.from_array(numbers, where)
 
 
 def _numbers(array: np.ndarray, where: str, first: int = 0) -> np.ndarray:

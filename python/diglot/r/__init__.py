@@ -20,10 +20,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from diglot.r.convert import to_python, to_r
     from diglot.r.fits import fit, frame, model, plot, summary, text
     from diglot.r.functions import augmentation, callback, metric
     from diglot.r.jupyter import converter
+    from diglot.r.python_objects import to_python
+    from diglot.r.r_objects import to_r
     from diglot.r.session import call, evaluate, start
 
 __all__ = [
@@ -59,8 +60,8 @@ _MODULES = {
     "start": "session",
     "summary": "fits",
     "text": "fits",
-    "to_python": "convert",
-    "to_r": "convert",
+    "to_python": "python_objects",
+    "to_r": "r_objects",
 }
 
 

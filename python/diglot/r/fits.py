@@ -9,7 +9,8 @@ from typing import Any
 from diglot.errors import InputError, MissingPackageError
 from diglot.files import path_of
 from diglot.models import revive
-from diglot.r.convert import to_python, to_r
+from diglot.r.python_objects import to_python
+from diglot.r.r_objects import to_r
 from diglot.r.session import call, evaluate, sexp_of, start, start_package
 
 

@@ -10,7 +10,8 @@ import pandas as pd
 
 from diglot.augment import FunctionAugment
 from diglot.errors import InputError
-from diglot.r.convert import spelled, to_python, to_r
+from diglot.r.python_objects import to_python
+from diglot.r.r_objects import spelled, to_r
 from diglot.r.session import evaluate, sexp_of, start
 
 # R's random numbers are drawn anew for each image and put back as they were: what a change draws

@@ -11,7 +11,8 @@ import pandas as pd
 
 from diglot.errors import MissingPackageError
 from diglot.estimators.base import NetworkEstimator
-from diglot.r.convert import to_python, to_r
+from diglot.r.python_objects import to_python
+from diglot.r.r_objects import to_r
 from diglot.r.session import start, start_robjects
 
 

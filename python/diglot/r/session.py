@@ -243,7 +243,7 @@ def call(function: Any, /, *args: Any, **named: Any) -> Any:
 
 def sexp_of(function: Any, /, *args: Any, **named: Any) -> Any:
     """Call an R function as `call` does, and return its value as rpy2's plain interface has it."""
-    from diglot.r.convert import to_r
+    from diglot.r.r_objects import to_r
 
     rinterface = start()
     given = rinterface.ListSexpVector([to_r(value) for value in (*args, *named.values())])
