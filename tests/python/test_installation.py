@@ -145,7 +145,7 @@ def test_threads_are_those_of_what_computes(monkeypatch):
         importlib.metadata, "version", lambda name: "2.3" if name == "torch" else real(name)
     )
     monkeypatch.setattr(torch, "threads", lambda: 7)
-    monkeypatch.setattr("diglot.engine.may_have_gpu", lambda: False)
+    monkeypatch.setattr("diglot.engine.device.may_have_gpu", lambda: False)
     (found,) = diglot.devices().query("device == 'cpu'").to_dict("records")
     assert (found["engine"], found["threads"]) == ("torch 2.3", 7)
 

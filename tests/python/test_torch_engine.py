@@ -653,9 +653,7 @@ def test_a_gpu_that_neither_has_is_told_of_both():
 
 
 def test_auto_takes_the_gpu_that_only_pytorch_can_use(monkeypatch):
-    import diglot.engine
-
-    monkeypatch.setattr(diglot.engine, "may_have_gpu", lambda: True)
+    monkeypatch.setattr("diglot.engine.device.may_have_gpu", lambda: True)
     monkeypatch.setattr(door, "gpu_count", lambda: 2)
     monkeypatch.setattr(door, "gpu_problem", lambda index: "too new" if index == 0 else "")
     assert pick_device("auto") == Device("gpu", 1, engine="torch")
@@ -664,10 +662,8 @@ def test_auto_takes_the_gpu_that_only_pytorch_can_use(monkeypatch):
 
 
 def test_programs_that_look_for_gpus_are_run_once(monkeypatch):
-    import diglot.engine
-
     asked = []
-    monkeypatch.setattr(diglot.engine, "may_have_gpu", lambda: bool(asked.append(1)))
+    monkeypatch.setattr("diglot.engine.device.may_have_gpu", lambda: bool(asked.append(1)))
     for _ in range(3):
         assert pick_device("auto") == Device("cpu")
     assert len(asked) == 1
@@ -677,9 +673,7 @@ def test_programs_that_look_for_gpus_are_run_once(monkeypatch):
     "trace", ["dev/nvidia0", "dev/nvidiactl", "dev/dri/renderD128", "dev/kfd", "dev/dxg", ""]
 )
 def test_gpus_leave_traces(tmp_path, monkeypatch, trace):
-    import diglot.engine
-
-    monkeypatch.setattr(diglot.engine, "find_gpus", list)
+    monkeypatch.setattr("diglot.engine.device.find_gpus", list)
     monkeypatch.setattr(sys, "platform", "linux")
     (tmp_path / trace).parent.mkdir(parents=True, exist_ok=True)
     if trace:
