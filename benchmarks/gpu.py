@@ -8,11 +8,13 @@ Losses of the first steps are compared before anything is timed.
 
 PyTorch has its batches as it likes them best: in pinned memory and with channels last, made once.
 It chooses its algorithms as it does by default; diglot asks for those that give the same bytes.
+diglot stands there twice: as it is, and with its steps of training recorded as CUDA graphs.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -189,6 +191,11 @@ def run_diglot(name: str, steps: int) -> dict[str, Any]:
     }
 
 
+def run_recorded(**arguments: Any) -> dict[str, Any]:
+    os.environ["DIGLOT_CUDA_GRAPHS"] = "1"  # in a process of its own
+    return run_diglot(**arguments)
+
+
 def run_pytorch(name: str, steps: int, compiled: bool) -> dict[str, Any]:
     import torch
 
@@ -249,6 +256,7 @@ def run_compiled(**arguments: Any) -> dict[str, Any]:
 DIGLOT = "diglot on PyTorch"
 CANDIDATES = [
     Candidate(DIGLOT, run_diglot, ("torch",)),
+    Candidate("diglot, steps recorded", run_recorded, ("torch",)),
     Candidate("PyTorch eager", run_eager, ("torch",)),
     Candidate("torch.compile", run_compiled, ("torch",)),
 ]

@@ -103,6 +103,30 @@ def test_the_same_seed_gives_the_same_bytes(name):
     assert all(np.array_equal(again[n], w) for n, w in first.items())
 
 
+@pytest.mark.parametrize("name", ["mlp", "lenet", "resnet20"])
+def test_steps_that_are_recorded_give_the_same_bytes(monkeypatch, name):
+    graph = small(name, dropout_rate=0.5) if name == "mlp" else small(name)
+    found = []
+    for asked in ("0", "1"):
+        monkeypatch.setenv("DIGLOT_CUDA_GRAPHS", asked)
+        executor = open_executor(graph, GPU)
+        found.append(stepped(executor, graph, steps=12))
+    assert executor._steps.replays
+    assert all(np.array_equal(found[1][n], w) for n, w in found[0].items())
+
+
+@pytest.mark.parametrize("decoder", ["lstm", "gru"])
+def test_captioners_learn_the_same_bytes_where_steps_are_recorded(monkeypatch, decoder):
+    settings = {**SMALL, "device": "gpu", "engine": "torch", "size": 28, "decoder": decoder}
+    settings |= {"hidden": 16, "embedding": 8, "layers": 2, "dropout": 0.5}
+    prints = set()
+    for asked in ("0", "1"):
+        monkeypatch.setenv("DIGLOT_CUDA_GRAPHS", asked)
+        model = ImageCaptioner("lenet", **settings).fit(IMAGES, CAPTIONS)
+        prints.add(model.fingerprint())
+    assert len(prints) == 1
+
+
 @pytest.mark.parametrize("decoder", ["lstm", "gru"])
 def test_recurrence_gives_the_same_bytes(decoder):
     settings = {**SMALL, "device": "gpu", "engine": "torch", "size": 28, "decoder": decoder}

@@ -14,6 +14,7 @@ from diglot.engine.torch_layout import image_layout
 from diglot.engine.torch_mode import Mode, Tensor
 from diglot.engine.torch_optimisers import Updater
 from diglot.engine.torch_program import Program
+from diglot.engine.torch_recorded import RecordedSteps, Recorder, recorder_for
 from diglot.engine.torch_scaling import LossScale
 from diglot.engine.torch_settled import settled
 from diglot.errors import InputError
@@ -60,6 +61,7 @@ class TorchExecutor:
         self._scale: LossScale | None = None
         self._kept: dict[str, Tensor] = {}
         self._totals: list[Tensor] = []
+        self._steps: RecordedSteps | None = None
 
     # ---- arrays in and out
 
@@ -120,7 +122,21 @@ class TorchExecutor:
         rates = {name: factors.get(name, 1.0) for name in learned}
         self._updater = Updater(optimiser, learned, decays, rates)
         self._scale = LossScale() if self.device.mixed == "float16" else None
-        self.set_totals(np.zeros(len(graph.heads)))
+        make = dict(dtype=self._dtype, device=self._at)
+        self._totals = [torch.zeros((), **make) for _ in graph.heads]
+        # Loops, branches and people's own functions ask the CPU in the middle of a step.
+        asks = any(node.subgraphs or node.op == "Custom" for node in graph.nodes)
+        recorder = None if asks else self._recorder()
+        self._steps = RecordedSteps(self._computed, self._changed, self._mode, recorder)
+
+    def _recorder(self) -> Recorder | None:
+        return recorder_for(self._at)
+
+    def _changed(self) -> list[Tensor]:
+        """Return what a step changes besides the weights: statistics and totals."""
+        parameters = self._graph.parameters
+        statistics = [a for name, a in self._arrays.items() if parameters[name].auxiliary]
+        return [*statistics, *self._totals]
 
     def train_step(self, inputs: Mapping[str, np.ndarray], rate: float, seed: int) -> None:
         """Go one step down the gradient of the mean of the first output."""
@@ -145,21 +161,26 @@ class TorchExecutor:
         ``batch`` is of how many rows, which may be more than these; ``scale`` is what the mean is
         multiplied by.
         """
-        learned = self._updater.weights
-        self._mode.generator.manual_seed(seed)
+        given = {name: self._array(name, inputs[name]) for name in self._train_inputs}
         with self._in_training(), settled():
-            with self._numbers():
-                outputs = self._training_outputs(inputs)
-            found = (None,) * len(learned)
-            if learned and outputs[0].requires_grad:
-                mean = self._summed(outputs[0]) / batch * scale
-                found = torch.autograd.grad(mean, list(learned.values()), allow_unused=True)
+            found = self._steps(given, seed, batch, scale)
+        return dict(zip(self._updater.weights, found, strict=True))
+
+    def _computed(self, given: Mapping[str, Tensor], batch: int, scale: float) -> list[Tensor]:
+        """Return gradients of what is learned, in order; asks nothing that waits for a GPU."""
+        learned = list(self._updater.weights.values())
+        with self._numbers():
+            outputs = self._train({**self._arrays, **given})
+        found = (None,) * len(learned)
+        if learned and outputs[0].requires_grad:
+            mean = self._summed(outputs[0]) / batch * scale
+            found = torch.autograd.grad(mean, learned, allow_unused=True)
         for total, output in zip(self._totals, outputs, strict=True):
             total += self._summed(output.detach())
-        return {
-            name: torch.zeros_like(weight) if gradient is None else gradient
-            for (name, weight), gradient in zip(learned.items(), found, strict=True)
-        }
+        return [
+            torch.zeros_like(weight) if gradient is None else gradient
+            for weight, gradient in zip(learned, found, strict=True)
+        ]
 
     def _summed(self, output: Tensor) -> Tensor:
         """Return the sum of an output, which may be of 16 bits: its sum would be, too."""
@@ -181,10 +202,6 @@ class TorchExecutor:
         finally:
             self._mode.training = False
 
-    def _training_outputs(self, inputs: Mapping[str, np.ndarray]) -> list[Tensor]:
-        given = {name: self._array(name, inputs[name]) for name in self._train_inputs}
-        return self._train({**self._arrays, **given})
-
     def totals(self) -> np.ndarray:
         """Return the sums of the training graph's outputs; waits for the device."""
         with errors_translated(1):
@@ -192,8 +209,8 @@ class TorchExecutor:
 
     def set_totals(self, values: np.ndarray) -> None:
         """Set those sums."""
-        make = dict(dtype=self._dtype, device=self._at)
-        self._totals = [torch.tensor(float(value), **make) for value in values]
+        for total, value in zip(self._totals, values, strict=True):
+            total.fill_(float(value))
 
     def optimiser_state(self) -> dict[str, np.ndarray]:
         """Return the optimiser's arrays and its step counter."""

@@ -29,10 +29,13 @@ class ParallelTorchExecutor(TorchExecutor):
     ) -> None:
         """Take the training graph, on every device."""
         weighted = self._graph.with_weights(self.weights())
-        self._others = [TorchExecutor(weighted, device) for device in self.device.beside]
+        self._others = [type(self)(weighted, device) for device in self.device.beside]
         for other in self._others:
             other.prepare_training(graph, optimiser, factors)
         super().prepare_training(graph, optimiser, factors)
+
+    def _recorder(self) -> None:
+        """Record nothing: it is not known to be sound beside other devices."""
 
     def train_step(self, inputs: Mapping[str, np.ndarray], rate: float, seed: int) -> None:
         """Go one step down the gradient of the mean of the first output."""
