@@ -9,7 +9,6 @@ from diglot.builder import Builder
 from diglot.engine import Device, Optimiser, devices, open_executor, pick_device
 from diglot.engine.layout import to_engine_layout
 from diglot.engine.mxnet import gpu_count, load, physical_cores, threads
-from diglot.engine.mxnet_chance import draws
 from diglot.errors import DeviceError, InputError
 from diglot.graph import InputSpec, Node
 
@@ -182,7 +181,7 @@ def test_layers_that_draw_are_known():
 
     drawing = [node("Dropout"), node("RNN", p="0.5"), node("LeakyReLU", act_type="rrelu")]
     still = [node("RNN", p="0.0"), node("RNN"), node("LeakyReLU", slope="0.1"), node("null")]
-    assert [draws(each) for each in drawing + still] == [True] * 3 + [False] * 4
+    assert [each.draws for each in drawing + still] == [True] * 3 + [False] * 4
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "softrelu"])

@@ -1,4 +1,4 @@
-"""Chance in graphs on MXNet: which layers draw, and graphs in which others draw, or none."""
+"""Chance in graphs on MXNet: graphs in which other layers draw, or none."""
 
 from __future__ import annotations
 
@@ -8,21 +8,6 @@ from diglot.graph import Graph, Node
 from diglot.operators import Attrs
 
 _BOUNDS = {"lower_bound": 0.125, "upper_bound": 0.334}  # of random slopes, where none are given
-
-
-def draws(node: Node) -> bool:
-    """Whether a layer draws numbers in training.
-
-    Examples
-    --------
-    >>> draws(Node("LeakyReLU", "slopes", {"act_type": "rrelu"}, ()))
-    True
-    """
-    return node.op == "Dropout" or _has_dropout(node) or node.has_random_slopes
-
-
-def _has_dropout(node: Node) -> bool:
-    return node.op == "RNN" and Attrs(node.attrs).get("p", 0.0) > 0
 
 
 def _bounds(node: Node) -> tuple[float, float]:

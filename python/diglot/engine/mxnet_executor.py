@@ -13,7 +13,7 @@ import numpy as np
 from diglot.engine import STEADY_ROWS, Device, Optimiser, Weigh
 from diglot.engine.layout import engine_input, from_engine_layout
 from diglot.engine.mxnet import errors_translated, load
-from diglot.engine.mxnet_chance import draws, with_drawn_slopes, without_chance
+from diglot.engine.mxnet_chance import with_drawn_slopes, without_chance
 from diglot.engine.mxnet_operators import has_own, make_known
 from diglot.engine.mxnet_optimisers import Updater
 from diglot.engine.mxnet_versions import fuse, make_parameters, read_graph, same_arrays, shared
@@ -130,7 +130,7 @@ class MXNetExecutor:
                     self._arrays[name].grad_req = "null"
         self._training, self._train, self._train_inputs = pooled_first(graph), {}, graph.inputs
         self._score = None
-        self._random = any(map(draws, graph.nodes))
+        self._random = any(node.draws for node in graph.nodes)
         self._updater = Updater(
             self._mx,
             optimiser,

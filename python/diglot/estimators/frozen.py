@@ -10,7 +10,7 @@ import numpy as np
 
 from diglot.batching import Sparing
 from diglot.engine import Device, Scorer, open_executor
-from diglot.graph import Graph, Node
+from diglot.graph import Graph
 from diglot.images import ArrayStore, PreparedImages, batches
 from diglot.progress import Reporter
 
@@ -45,13 +45,8 @@ def frozen_end(graph: Graph, learned: Collection[str]) -> str | None:
         return None
     # What is drawn just before the part that learns is drawn anew each time.
     ends = [i for i in cuts if i >= with_parameters[-1]]
-    kept = list(takewhile(lambda i: not _draws(graph.nodes[i]), ends))
+    kept = list(takewhile(lambda i: not graph.nodes[i].draws, ends))
     return graph.nodes[kept[-1]].name if kept else None
-
-
-def _draws(node: Node) -> bool:
-    """Whether a layer without parameters draws numbers in training."""
-    return node.op == "Dropout" or node.has_random_slopes
 
 
 @dataclass(frozen=True)

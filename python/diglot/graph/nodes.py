@@ -36,6 +36,18 @@ class Node:
         """Whether in training it multiplies what is below 0 by numbers that it draws."""
         return self.op == "LeakyReLU" and self.attrs.get("act_type") == "rrelu"
 
+    @property
+    def draws(self) -> bool:
+        """Whether it draws numbers in training.
+
+        Examples
+        --------
+        >>> Node("LeakyReLU", "slopes", {"act_type": "rrelu"}, ()).draws
+        True
+        """
+        drops = self.op == "RNN" and parse(self.attrs.get("p", "0")) > 0
+        return self.op == "Dropout" or drops or self.has_random_slopes
+
 
 @dataclass(frozen=True)
 class Subgraph:
