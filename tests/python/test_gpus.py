@@ -6,7 +6,10 @@ import ctypes
 import os
 import random
 import string
+import subprocess
+import sys
 from importlib.metadata import Distribution
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +18,7 @@ from diglot.engine.libraries import (
     LIBRARIES,
     find_libraries,
     keep_own_blas,
+    load_fast_blas,
     package_folders,
     preload,
 )
@@ -357,3 +361,63 @@ def test_within_r_mxnet_keeps_its_own_blas(tmp_path, in_r):
     library.touch()
     keep_own_blas([tmp_path / "elsewhere", tmp_path], "mxnet/libmxnet.so", load)
     assert loaded == ([("libR.so", False), (str(library), True)] if in_r else [])
+
+
+@pytest.mark.parametrize(
+    ("flags", "set_by_user", "there_already", "loads"),
+    [
+        ("fpu sse avx2 fma", None, False, True),
+        ("fpu sse avx2", None, False, False),  # no fused multiply-add
+        ("fpu sse avx2 fma", "ZEN", False, False),
+        ("fpu sse avx2 fma", None, True, False),
+    ],
+)
+def test_mxnets_blas_computes_with_avx2_where_the_processor_has_it(
+    tmp_path, monkeypatch, flags, set_by_user, there_already, loads
+):
+    if set_by_user:
+        monkeypatch.setenv("OPENBLAS_CORETYPE", set_by_user)
+    else:
+        monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    processors, library = tmp_path / "cpuinfo", tmp_path / "mxnet" / "libopenblas.so.0"
+    processors.write_text(f"processor: 0\nflags\t\t: {flags}\nbugs: none\n")
+    loaded = []
+
+    def load(path, mode=0):
+        if path == "libopenblas.so.0":
+            if there_already:
+                return
+            raise OSError("not loaded")
+        loaded.append((path, os.environ["OPENBLAS_CORETYPE"]))
+
+    load_fast_blas([tmp_path], processors, load)
+    assert loaded == []  # there is no MXNet
+    library.parent.mkdir()
+    library.touch()
+    load_fast_blas([tmp_path], processors, load)
+    assert loaded == [(str(library), "HASWELL")] * loads
+    assert os.environ.get("OPENBLAS_CORETYPE") == set_by_user
+    load_fast_blas([tmp_path], tmp_path / "no such file", load)
+    assert len(loaded) == loads
+
+
+CORE = """
+import ctypes, os
+from diglot.engine.libraries import package_folders
+from diglot.engine.mxnet import load
+load()
+library = next(f for f in package_folders("mxnet") if (f / "mxnet").is_dir()) / "mxnet"
+core = ctypes.CDLL(str(library / "libopenblas.so.0")).openblas_get_corename
+core.restype = ctypes.c_char_p
+print(core().decode(), "OPENBLAS_CORETYPE" in os.environ)
+"""
+
+
+def test_mxnets_blas_has_the_kernels_that_were_asked_for(monkeypatch):
+    found = [folder / "mxnet" / "libopenblas.so.0" for folder in package_folders("mxnet")]
+    flags = Path("/proc/cpuinfo")
+    if not any(map(Path.is_file, found)) or " avx2 " not in flags.read_text(errors="replace"):
+        pytest.skip("this MXNet has no OpenBLAS, or this processor no AVX2")
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    run = subprocess.run([sys.executable, "-c", CORE], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["Haswell", "False"]

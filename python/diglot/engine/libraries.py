@@ -12,9 +12,17 @@ import importlib.util
 import os
 import sysconfig
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["LIBRARIES", "find_libraries", "keep_own_blas", "package_folders", "preload"]
+__all__ = [
+    "LIBRARIES",
+    "find_libraries",
+    "keep_own_blas",
+    "load_fast_blas",
+    "package_folders",
+    "preload",
+]
 
 # What mxnet-cu117 is linked to, and what that needs in turn; each after what it needs itself.
 LIBRARIES = (
@@ -30,6 +38,8 @@ LIBRARIES = (
     ("nccl", "libnccl.so.2"),
     ("cudnn", "libcudnn.so.8"),
 )
+
+_BLAS, _BLAS_KERNELS = "libopenblas.so.0", "OPENBLAS_CORETYPE"
 
 
 def package_folders(package: str) -> list[Path]:
@@ -89,3 +99,39 @@ def keep_own_blas(
         load(str(path), mode=os.RTLD_LOCAL | deep)
     except OSError:
         return  # the engine's own import says what is wrong
+
+
+def load_fast_blas(
+    folders: Iterable[Path],
+    processors: Path = Path("/proc/cpuinfo"),
+    load: Callable[..., object] = ctypes.CDLL,
+) -> None:
+    """Load MXNet's OpenBLAS so that it computes with AVX2, where the processor has it.
+
+    MXNet's wheel brings one of 2020. A processor that came later is to it one of 2004, and products
+    of matrices take more than twice as long. What the user has set stays, and other libraries'
+    OpenBLAS see nothing of this.
+    """
+    files = (folder / "mxnet" / _BLAS for folder in folders)
+    path = next((each for each in files if each.is_file()), None)
+    if path is None or _BLAS_KERNELS in os.environ or not _has_avx2(processors):
+        return
+    with suppress(OSError):
+        load(_BLAS, mode=os.RTLD_NOLOAD)
+        return  # R's, of the same name, which MXNet will be given
+    os.environ[_BLAS_KERNELS] = "HASWELL"  # its kernels for AVX-512 are no faster
+    try:
+        load(str(path))
+    except OSError:
+        return  # MXNet's own import says what is wrong
+    finally:
+        del os.environ[_BLAS_KERNELS]
+
+
+def _has_avx2(processors: Path) -> bool:
+    try:
+        text = processors.read_text(errors="replace")
+    except OSError:  # not Linux
+        return False
+    flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
+    return {"avx2", "fma"} <= set(flags.split())

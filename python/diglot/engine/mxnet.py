@@ -13,7 +13,13 @@ from types import ModuleType
 import numpy as np
 
 from diglot.cgroups import usable_processors
-from diglot.engine.libraries import find_libraries, keep_own_blas, package_folders, preload
+from diglot.engine.libraries import (
+    find_libraries,
+    keep_own_blas,
+    load_fast_blas,
+    package_folders,
+    preload,
+)
 from diglot.engine.mxnet_versions import same_arrays, settle
 from diglot.errors import DeviceError, MissingPackageError, OutOfMemoryError
 from diglot.gpus import Gpu, find_gpus, installed_build, overlaid, why_not
@@ -117,6 +123,7 @@ def load() -> ModuleType:
         # 2.0 announces itself, where 1.9 is silent.
         with standard_error_closed(), warnings.catch_warnings(), _numpy_aliases():
             warnings.simplefilter("ignore")
+            load_fast_blas(package_folders("mxnet"))
             keep_own_blas(package_folders("mxnet"), "mxnet/libmxnet.so")
             module = importlib.import_module("mxnet")
     except ImportError as error:
