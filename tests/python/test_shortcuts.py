@@ -9,7 +9,7 @@ from diglot import network
 from diglot.builder import Builder, initial_weights
 from diglot.engine import Device
 from diglot.engine.mxnet_executor import MXNetExecutor
-from diglot.engine.shortcuts import folded, pooled_first
+from diglot.engine.shortcuts import as_activations, folded, pooled_first
 from diglot.graph import InputSpec
 from diglot.networks.layers import act, conv, dense, flatten, norm, pool
 
@@ -148,3 +148,23 @@ def test_shared_filters_are_not_folded():
     nodes.append(replace(nodes[at], name="again"))
     both = replace(graph, nodes=tuple(nodes), heads=(*graph.heads, (len(nodes) - 1, 0)))
     _assert_folds(both, left=1)
+
+
+# ---- functions that are operators of their own
+
+
+@pytest.mark.parametrize("op", ["relu", "sigmoid", "tanh"])
+def test_functions_that_are_operators_are_computed_as_activations(op):
+    b = Builder(InputSpec(5, 6, 2))
+    graph = b.graph("one", b.add(op, b.data, name="bent"))
+    assert [n.op for n in as_activations(graph).nodes if not n.is_variable] == ["Activation"]
+    images = np.random.default_rng(3).normal(0, 4, (17, 5, 6, 2)).astype(np.float32)
+    x = images.astype(np.float64)
+    wanted = {"relu": np.maximum(x, 0), "sigmoid": 1 / (1 + np.exp(-x)), "tanh": np.tanh(x)}[op]
+    found = MXNetExecutor(graph.with_weights({}), Device("cpu")).forward({"data": images})
+    np.testing.assert_allclose(found, wanted.transpose(0, 3, 1, 2), rtol=2e-6, atol=1e-7)
+
+
+def test_other_operators_stay():
+    graph = network("vgg11", size=64, classes=3)
+    assert as_activations(graph).nodes == graph.nodes

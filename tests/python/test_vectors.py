@@ -105,3 +105,60 @@ def test_what_others_see_has_the_channels_that_there_were(monkeypatch):
     _, mine = _after_one_step(graph, images, monkeypatch, turned=whole_vectors)
     _, plain = _after_one_step(graph, images, monkeypatch, turned=lambda same: same)
     np.testing.assert_allclose(mine, plain, rtol=1e-5)
+
+
+# ---- scoring
+
+
+def _learned(graph):
+    """Return a graph whose norms have statistics, as after training."""
+    rng, weights = np.random.default_rng(7), initial_weights(graph, 5)
+    for name, parameter in graph.parameters.items():
+        if parameter.kind in ("mean", "variance", "scale", "shift", "bias"):
+            drawn = rng.uniform(0.5, 2.0, parameter.shape)
+            weights[name] = drawn.astype(np.float32)
+    return graph.with_weights(weights)
+
+
+@pytest.mark.parametrize("changing", [False, True])
+@pytest.mark.parametrize(
+    ("graph", "channels"),
+    [
+        (_network(_layers), 2),
+        (network("lenet", size=28, classes=4), 1),
+        (network("lenet", size=28, classes=4, widths=(8, 15, 31), kernel=3), 1),
+    ],
+    ids=["all", "lenet", "narrow lenet"],
+)
+def test_answers_and_gradients_are_those_of_the_plain_network(
+    graph, channels, changing, monkeypatch
+):
+    graph = _learned(graph)
+    sides = (graph.input.height, graph.input.width, channels)
+    images = np.random.default_rng(2).normal(size=(20, *sides)).astype(np.float32)
+    found = []
+    for plain in (False, True):
+        if plain:
+            monkeypatch.setattr(mxnet_executor, "whole_vectors", lambda same: same)
+            monkeypatch.setattr(mxnet_executor, "widens", lambda graph: False)
+        runner = MXNetExecutor(graph, Device("cpu"), changing=changing)
+        answers = runner.forward({"data": images})
+        # An image's answer does not depend on its company, whichever way it is computed.
+        assert np.array_equal(runner.forward({"data": images[3:4]}), answers[3:4])
+        found.append((answers, runner.gradients({"data": images}, "data", np.ones_like)[1]))
+    for mine, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=2e-5 * np.abs(theirs).max())
+
+
+def test_weights_that_are_loaded_are_those_that_answer():
+    graph = _learned(_network(_layers))
+    images = {"data": np.random.default_rng(2).normal(size=(4, 13, 11, 2)).astype(np.float32)}
+    runner = MXNetExecutor(graph, Device("cpu"))
+    first = runner.forward(images)
+    others = {name: 1.5 * weight for name, weight in graph.weights.items()}
+    runner.load_weights(others)
+    assert not np.allclose(runner.forward(images), first)
+    alone = MXNetExecutor(graph.with_weights(others), Device("cpu"))
+    assert np.array_equal(runner.forward(images), alone.forward(images))
+    runner.load_weights(graph.weights)
+    assert np.array_equal(runner.forward(images), first)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,33 +13,15 @@ from diglot.engine import STEADY_ROWS, Device, Optimiser, Weigh
 from diglot.engine.layout import engine_input, from_engine_layout
 from diglot.engine.mxnet import errors_translated, load
 from diglot.engine.mxnet_chance import with_drawn_slopes, without_chance
+from diglot.engine.mxnet_fusion import fused as fused_symbol
+from diglot.engine.mxnet_fusion import may_fuse
 from diglot.engine.mxnet_operators import has_own, make_known
 from diglot.engine.mxnet_optimisers import Updater
-from diglot.engine.mxnet_versions import fuse, make_parameters, read_graph, same_arrays, shared
-from diglot.engine.shortcuts import pooled_first
-from diglot.engine.vectors import whole_vectors
+from diglot.engine.mxnet_versions import make_parameters, read_graph, same_arrays, shared
+from diglot.engine.shortcuts import as_activations, folded, pooled_first
+from diglot.engine.vectors import whole_vectors, widens
 from diglot.errors import InputError
-from diglot.graph import Graph, Parameter
-
-# What a fused dense layer computes along with itself.
-_TAKEN_ALONG = {"Activation", "LeakyReLU", "abs", "clip", "exp", "sqrt", "square"}
-
-
-def fuses_soundly(graph: Graph) -> bool:
-    """Whether MXNet may fuse the network's layers.
-
-    It takes a dense layer and the activation behind it as one, and computes wrong numbers where
-    something else takes the dense layer's output, too, and both meet again (1.9.1).
-    """
-    if has_own(graph) or any(node.subgraphs for node in graph.nodes):
-        return False  # what it would gain there is not known to be right
-    taken = Counter(start for node in graph.nodes for start, _ in node.inputs)
-    return not any(
-        graph.nodes[start].op == "FullyConnected" and taken[start] > 1
-        for node in graph.nodes
-        if node.op in _TAKEN_ALONG
-        for start, _ in node.inputs[:1]
-    )
+from diglot.graph import Graph
 
 
 class MXNetExecutor:
@@ -53,7 +34,7 @@ class MXNetExecutor:
         self.device = device
         self._context = getattr(self._mx, device.kind)(device.index)
         self._parameters = graph.parameters
-        self._graph = graph
+        self._graph = as_activations(graph)
         self._decides = any(node.subgraphs for node in graph.nodes)
         self._score: Any = None  # made when it is first asked for
         self._differentiable: Any = None  # likewise
@@ -62,47 +43,48 @@ class MXNetExecutor:
         self._kept: dict[str, Any] = {}
         self._lock = threading.RLock()  # a block's outputs lie where the next call's will lie
         self._changing = changing
-        self._arrays = self._make_arrays(graph.parameters)
-        self.load_weights(graph.weights)
+        self._arrays = self._make_arrays(graph)
         self._updater: Updater | None = None
         self._totals: list[Any] = []
 
-    def _make_arrays(self, parameters: Mapping[str, Parameter]) -> Any:
+    def _make_arrays(self, graph: Graph) -> Any:
+        """Return the arrays of a graph's parameters, with its weights."""
         settings = {
             parameter.name: {
                 "shape": parameter.shape,
                 "grad_req": "null",  # gradients take as much memory: only training makes them
                 "differentiable": not parameter.auxiliary,
             }
-            for parameter in parameters.values()
+            for parameter in graph.parameters.values()
         }
         made = make_parameters(self._mx, settings)
         with same_arrays(self._mx):
             for parameter in made.values():
                 parameter.initialize(self._mx.init.Zero(), self._context)
+        for name in graph.parameters:
+            made[name].set_data(self._array(graph.weights[name]))
         return made
 
     def _block(
-        self, graph: Graph, *, fused: bool = False, vectors: bool = False, drawn: bool = False
+        self, graph: Graph, *, fused: bool = False, drawn: bool = False, arrays: Any = None
     ) -> tuple[list[str], Any]:
         if has_own(graph):
             make_known()
 
         def turned(read: Graph) -> Graph:
-            wide = whole_vectors(read) if vectors else read
+            wide = whole_vectors(read) if self.device.kind == "cpu" else read
             return with_drawn_slopes(wide) if drawn else wide
 
-        symbol = read_graph(self._mx, graph, turned)
-        if fused:
-            # Convolutions take normalisation, activation and sums along: up to three times as
-            # fast, but for weights that stay, as what was made of them is kept.
-            symbol = fuse(self._mx, symbol)
+        # Convolutions take normalisation, activation and sums along: up to three times as fast,
+        # but for weights that stay, as what was made of them is kept.
+        read = fused_symbol if fused else read_graph
+        symbol = read(self._mx, graph, turned)
         names = graph.inputs
         inputs = [self._mx.sym.var(name, dtype="float32") for name in names]
         with warnings.catch_warnings():
             # SymbolBlock warns that it cannot tell the input's type, which it then is given.
             warnings.simplefilter("ignore")
-            parameters = shared(self._mx, symbol, self._arrays)
+            parameters = shared(self._mx, symbol, self._arrays if arrays is None else arrays)
             block = self._mx.gluon.SymbolBlock(symbol, inputs, params=parameters)
         # MXNet loses what a loop did in its steps where it plans memory ahead.
         planned = not any(node.subgraphs for node in graph.nodes)
@@ -128,7 +110,8 @@ class MXNetExecutor:
                     learned[name] = self._arrays[name]
                 else:
                     self._arrays[name].grad_req = "null"
-        self._training, self._train, self._train_inputs = pooled_first(graph), {}, graph.inputs
+        self._training, self._train = pooled_first(as_activations(graph)), {}
+        self._train_inputs = graph.inputs
         self._score = None
         self._random = any(node.draws for node in graph.nodes)
         self._updater = Updater(
@@ -163,8 +146,7 @@ class MXNetExecutor:
         # A block plans its memory for one shape; sequences come in several lengths.
         lengths = tuple(array.shape[1:] for array in arrays)
         if lengths not in self._train:
-            on_cpu = self.device.kind == "cpu"
-            self._train[lengths] = self._block(self._training, vectors=on_cpu, drawn=True)[1]
+            self._train[lengths] = self._block(self._training, drawn=True)[1]
         outputs = self._train[lengths](*arrays)
         return outputs if isinstance(outputs, Sequence) else [outputs]
 
@@ -228,14 +210,23 @@ class MXNetExecutor:
         rows = len(next(iter(inputs.values())))
         with self._lock, errors_translated(rows):
             if self._score is None:
-                steady = self._training is None and not self._changing
-                fixed = steady and self.device.kind == "cpu" and fuses_soundly(self._graph)
-                self._score_inputs, self._score = self._block(self._graph, fused=fixed)
+                self._score_inputs, self._score = self._scoring_block()
             given = {name: self._padded(name, values) for name, values in inputs.items()}
             arrays = {**self._kept, **given}
             outputs = self._score(*(arrays[name] for name in self._score_inputs))
             outputs = outputs if isinstance(outputs, Sequence) else [outputs]
             return [output.asnumpy()[:rows] for output in outputs[:count]]
+
+    def _scoring_block(self) -> tuple[list[str], Any]:
+        """Return what computes answers; its layers are put together where weights stay."""
+        steady = self._training is None and not self._changing
+        if not (steady and self.device.kind == "cpu" and may_fuse(self._graph)):
+            return self._block(self._graph)
+        if not widens(self._graph):
+            return self._block(self._graph, fused=True)
+        # MXNet takes a normalisation into the convolution before it, but not past a cut.
+        graph = folded(self._graph.with_weights(self.weights()))
+        return self._block(graph, fused=True, arrays=self._make_arrays(graph))
 
     def _padded(self, name: str, values: np.ndarray) -> Any:
         """Fill small batches up: an image's answer shall not depend on its company.

@@ -7,7 +7,6 @@ are measured on some images and kept with the model; the images are not.
 
 from __future__ import annotations
 
-import json
 import threading
 import warnings
 from collections import Counter
@@ -19,8 +18,8 @@ import numpy as np
 from diglot.engine import STEADY_ROWS, Device
 from diglot.engine.layout import engine_input
 from diglot.engine.mxnet import errors_translated, load, standard_error_closed
-from diglot.engine.mxnet_executor import fuses_soundly
-from diglot.engine.mxnet_versions import calibrated, fuse, read_graph, same_arrays
+from diglot.engine.mxnet_fusion import fused, layers_meant, may_fuse
+from diglot.engine.mxnet_versions import calibrated, fuse, same_arrays
 from diglot.errors import InputError
 from diglot.graph import Graph
 from diglot.operators import Attrs
@@ -46,14 +45,14 @@ def measure_ranges(graph: Graph, batches: Iterable[Mapping[str, np.ndarray]]) ->
         By the layers' names in the network, so that they serve a part of it, too. Nothing for a
         network of which no layer can be computed with integers.
     """
-    if not fuses_soundly(graph):
+    if not may_fuse(graph):
         return {}
     floats = _fused(graph)
     outputs = _quantised(floats, graph)[1]
     if not outputs:
         return {}
     mx, (learned, kept) = load(), _arrays(graph)
-    internals, names = floats.get_internals(), _names_in_network(floats)
+    internals, names = floats.get_internals(), layers_meant(floats)
     outputs = list(dict.fromkeys(outputs.values()))
     block = _block(
         mx.sym.Group([internals[output] for output in outputs]), {**learned, **kept}, graph.inputs
@@ -69,17 +68,6 @@ def measure_ranges(graph: Graph, batches: Iterable[Mapping[str, np.ndarray]]) ->
                 before = ranges.get(names[output], (low, high))
                 ranges[names[output]] = (min(before[0], low), max(before[1], high))
     return ranges
-
-
-def _names_in_network(fused: Any) -> dict[str, str]:
-    """Return which layer of the network each output of the fused one is that of."""
-    names = {}
-    for node in json.loads(fused.tojson())["nodes"]:
-        last = node["name"]
-        for part in node.get("subgraphs", ()):
-            last = part["nodes"][part["heads"][0][0]]["name"]
-        names[node["name"]] = names[f"{node['name']}_output"] = last
-    return names
 
 
 def _halved(graph: Graph) -> set[str]:
@@ -150,9 +138,9 @@ class Int8Scorer:
     device = Device("cpu")  # the only one that computes so
 
     def __init__(self, graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> None:
-        mx, quantization, fused = load(), _quantization(), _fused(graph)
-        symbol, outputs = _quantised(fused, graph)
-        names = _names_in_network(fused)
+        mx, quantization, floats = load(), _quantization(), _fused(graph)
+        symbol, outputs = _quantised(floats, graph)
+        names = layers_meant(floats)
         layers = {output: names[internal] for output, internal in outputs.items()}
         missing = [layer for layer in layers.values() if layer not in ranges]
         if missing or not layers:
@@ -192,7 +180,7 @@ def _fused(graph: Graph) -> Any:
     """Return the network with its layers fused as integers need it, still in float32."""
     if graph.weights is None:
         raise InputError(f"network {graph.name!r} has no weights yet: train or load it first")
-    return fuse(load(), read_graph(load(), graph), integers=True)
+    return fused(load(), graph, integers=True)
 
 
 def _quantised(symbol: Any, graph: Graph) -> tuple[Any, dict[str, str]]:
@@ -203,7 +191,7 @@ def _quantised(symbol: Any, graph: Graph) -> tuple[Any, dict[str, str]]:
     quantize = _quantization()._quantize_symbol
     learned = [n for n, p in graph.parameters.items() if not p.auxiliary]
     unsound = _cut_off(graph)
-    excluded = [name for name, layer in _names_in_network(symbol).items() if layer in unsound]
+    excluded = [name for name, layer in layers_meant(symbol).items() if layer in unsound]
     with standard_error_closed():  # it tells of each layer that stays in float32
         quantised, names = quantize(
             symbol,

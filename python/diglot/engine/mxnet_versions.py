@@ -24,6 +24,8 @@ __all__ = [
     "same_arrays",
     "settle",
     "shared",
+    "symbol_of",
+    "written_for",
 ]
 
 
@@ -159,6 +161,13 @@ def same_arrays(mx: ModuleType) -> Iterator[None]:
 
 def read_graph(mx: ModuleType, graph: Graph, turned: Callable[[Graph], Graph] | None = None) -> Any:
     """Return a graph as MXNet's symbol; ``turned`` changes it, when all else is in order."""
+    return symbol_of(mx, written_for(mx, graph, turned))
+
+
+def written_for(
+    mx: ModuleType, graph: Graph, turned: Callable[[Graph], Graph] | None = None
+) -> Graph:
+    """Return the graph that this MXNet is to read; ``turned`` changes it in the end."""
     known = line(mx)
     for node in graph.nodes:
         if node.op in known.changed:
@@ -173,9 +182,12 @@ def read_graph(mx: ModuleType, graph: Graph, turned: Callable[[Graph], Graph] | 
     graph = replace(graph, nodes=tuple(spelt))
     if not known.broadcasts:
         graph = without_broadcasting(graph)
-    if turned is not None:
-        graph = turned(graph)
-    text = graph.to_json()
+    return graph if turned is None else turned(graph)
+
+
+def symbol_of(mx: ModuleType, graph: Graph) -> Any:
+    """Return the symbol of a graph that was written for this MXNet."""
+    known, text = line(mx), graph.to_json()
     if known.format is not None:
         body = json.loads(text)
         body["attrs"]["mxnet_version"][1] = known.format

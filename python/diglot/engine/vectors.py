@@ -40,6 +40,22 @@ def whole_vectors(graph: Graph) -> Graph:
     return _Widening(graph).run()
 
 
+def widens(graph: Graph) -> bool:
+    """Whether the graph has a convolution that `whole_vectors` makes faster.
+
+    Examples
+    --------
+    >>> from diglot import network
+    >>> widens(network("lenet", classes=10)), widens(network("vgg11", classes=10))
+    (True, False)
+    """
+    found = _Widening(graph)
+    return any(
+        node.op == "Convolution" and _pays(node, *found.channels(index))
+        for index, node in enumerate(graph.nodes)
+    )
+
+
 def _rounded(count: int) -> int:
     return -(-count // VECTOR) * VECTOR
 
@@ -72,7 +88,7 @@ class _Widening:
 
     def run(self) -> Graph:
         for index, node in enumerate(self._graph.nodes):
-            if node.op == "Convolution" and _pays(node, *self._channels(index)):
+            if node.op == "Convolution" and _pays(node, *self.channels(index)):
                 self._convolve(index, node)
             elif node.op in _BY_CHANNEL and node.inputs[0] in self._wide:
                 source = self._wide[node.inputs[0]]
@@ -89,7 +105,7 @@ class _Widening:
     def _shape(self, place: Place) -> Shape:
         return self._graph.output_shapes[place[0]][place[1]]
 
-    def _channels(self, index: int) -> tuple[int, int]:
+    def channels(self, index: int) -> tuple[int, int]:
         source = self._graph.nodes[index].inputs[0]
         return self._shape(source)[1], self._shape((index, 0))[1]
 
@@ -119,7 +135,7 @@ class _Widening:
         return self._add("Concat", f"{name}_filled", {"num_args": "2", "dim": "0"}, [place, behind])
 
     def _convolve(self, index: int, node: Node) -> None:
-        channels, filters = self._channels(index)
+        channels, filters = self.channels(index)
         count, name = _rounded(filters), node.name
         attrs = {**node.attrs, "num_filter": str(count)}
         source = node.inputs[0]
