@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -104,12 +104,12 @@ def _within_groups(symbol: Any) -> tuple[set[str], set[str]]:
 def _kept_apart(graph: Graph, names: set[str]) -> Graph:
     """Return the graph with a copy behind each of these layers, which is what others take."""
     nodes: list[Node] = []
-    at: Mapping[int, int] = {}
+    at: list[int] = []  # where each node of the graph lies now
     copies: dict[int, int] = {}
     for index, node in enumerate(graph.nodes):
         inputs = tuple(_place(start, output, at, copies) for start, output in node.inputs)
         nodes.append(replace(node, inputs=inputs))
-        at = {**at, index: len(nodes) - 1}
+        at.append(len(nodes) - 1)
         if node.name in names:
             nodes.append(Node("BlockGrad", f"{node.name}{_APART}", {}, ((len(nodes) - 1, 0),)))
             copies[index] = len(nodes) - 1
@@ -118,7 +118,7 @@ def _kept_apart(graph: Graph, names: set[str]) -> Graph:
 
 
 def _place(
-    start: int, output: int, at: Mapping[int, int], copies: Mapping[int, int]
+    start: int, output: int, at: Sequence[int], copies: Mapping[int, int]
 ) -> tuple[int, int]:
     """Return where an output of the old graph lies in the new one."""
     return (copies[start], 0) if start in copies and output == 0 else (at[start], output)
