@@ -16,7 +16,7 @@ from diglot.graph import Graph, Node
 __all__ = ["fused", "layers_meant", "may_fuse"]
 
 _LEFT_OUT = {"_copy", "identity", "Dropout"}  # by MXNet, as nothing is to be done
-_APART = "_apart"  # ends the names of copies that keep layers from being put together
+_APART = "_apart"  # ends the names of what keeps layers from being put together
 
 
 def may_fuse(graph: Graph) -> bool:
@@ -102,7 +102,7 @@ def _within_groups(symbol: Any) -> tuple[set[str], set[str]]:
 
 
 def _kept_apart(graph: Graph, names: set[str]) -> Graph:
-    """Return the graph with a copy behind each of these layers, which is what others take."""
+    """Return the graph with a layer that does nothing behind each of these, for others to take."""
     nodes: list[Node] = []
     at: list[int] = []  # where each node of the graph lies now
     copies: dict[int, int] = {}
