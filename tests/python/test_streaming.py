@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import diglot
-from diglot.images import PreparedImages, as_images, source
+from diglot.images import PreparedImages, as_images, image_set
 
 rng = np.random.default_rng(3)
 PIXELS = rng.integers(0, 120, (40, 14, 18, 3), "uint8")
@@ -94,13 +94,13 @@ def test_no_decoded_image_is_kept(models, paths, monkeypatch, question):
 
 
 def test_a_set_that_goes_by_an_images_content_decodes_it_once(models, paths, monkeypatch):
-    read, real = Counter(), source.prepare_file
+    read, real = Counter(), image_set.prepare_file
 
     def counted(path, spec):
         read[path] += 1
         return real(path, spec)
 
-    monkeypatch.setattr(source, "prepare_file", counted)
+    monkeypatch.setattr(image_set, "prepare_file", counted)
     found = models["sets"].predict_set(paths)
     assert read == Counter(paths)
     assert [list(s) for s in found] == [list(s) for s in models["sets"].predict_set(PIXELS)]
