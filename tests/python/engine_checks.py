@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from diglot.builder import Builder
 from diglot.engine.mxnet_versions import read_graph
 from graph_checks import bound, random_weights
+
+
+def with_loss(graph):
+    """Return the graph that a classifier is trained by: the negative log-likelihood by row."""
+    b = Builder(graph.input, graph)
+    log_p = b.add("log_softmax", b.start_output(), name="log_p")
+    picked = b.add("pick", log_p, b.input("label", ()), name="picked")
+    return b.graph("loss", b.add("negative", picked, name="loss"))
 
 
 def values_of(graph, rows=3, seed=0):

@@ -27,6 +27,7 @@ from diglot.errors import DeviceError, InputError, MissingPackageError, OutOfMem
 from diglot.estimators.precision import with_precision
 from diglot.graph import InputSpec
 from diglot.networks import network
+from engine_checks import with_loss
 from test_engine import computed, dense, some, trained
 from test_training import reference
 
@@ -170,13 +171,6 @@ def test_what_is_kept_is_a_copy_and_need_not_be_given_again():
 def small(name="resnet20", **settings):
     graph = network(name, classes=3, size=(9, 12), channels=2, **settings)
     return graph.with_weights(initial_weights(graph, 1))
-
-
-def with_loss(graph):
-    b = Builder(graph.input, graph)
-    log_p = b.add("log_softmax", b.start_output(), name="log_p")
-    picked = b.add("pick", log_p, b.input("label", ()), name="picked")
-    return b.graph("loss", b.add("negative", picked, name="loss"))
 
 
 def batch(rows=8, seed=1):

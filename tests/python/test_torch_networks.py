@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 
 from diglot.boltzmann import graphs as boltzmann
-from diglot.builder import Builder
 from diglot.captioner.decoder import Decoder
 from diglot.captioner.graphs import context_graph, training_graph
 from diglot.engine import Device, Optimiser, open_executor
 from diglot.engine.mxnet_chance import without_chance
 from diglot.graph import InputSpec
 from diglot.networks import network, networks, resolve
-from engine_checks import assert_engines_agree, values_of
+from engine_checks import assert_engines_agree, values_of, with_loss
 from random_networks import drawn
 from test_captioner_graphs import SMALL, of_encoder
 from test_networks import MORE, TINY, ZOO
@@ -131,13 +130,6 @@ def test_boltzmann_machines(mx, visible):
 # ---- any network
 
 
-def labelled(graph):
-    b = Builder(graph.input, graph)
-    log_p = b.add("log_softmax", b.start_output(), name="log_p")
-    picked = b.add("pick", log_p, b.input("label", ()), name="picked")
-    return b.graph("loss", b.add("negative", picked, name="loss"))
-
-
 @pytest.mark.parametrize("start", range(0, 80, 20))
 def test_random_networks_train_as_on_mxnet(start):
     """In single precision, in which either engine turns a graph into one that is faster."""
@@ -149,7 +141,7 @@ def test_random_networks_train_as_on_mxnet(start):
         for engine in ("mxnet", "torch"):
             executor = open_executor(graph, Device("cpu", engine=engine))
             by_input = executor.gradients({"data": images}, "data", np.ones_like)[1]
-            executor.prepare_training(labelled(graph), Optimiser("sgd", momentum=0.0))
+            executor.prepare_training(with_loss(graph), Optimiser("sgd", momentum=0.0))
             executor.train_step(given, 1.0, seed)
             moved = {n: w - graph.weights[n] for n, w in executor.weights().items()}
             found.append({"by input": by_input, **moved})

@@ -12,6 +12,7 @@ from diglot.builder import Builder, initial_weights
 from diglot.engine import Device, Optimiser
 from diglot.graph import InputSpec
 from diglot.own_operators import OP_TYPE, register_operator
+from engine_checks import with_loss
 
 torch = pytest.importorskip("torch")
 
@@ -56,13 +57,6 @@ class Tape:
 def network(name="lenet", **settings):
     graph = diglot.network(name, size=20, channels=1, classes=3, **settings)
     return graph.with_weights(initial_weights(graph, 1))
-
-
-def with_loss(graph):
-    b = Builder(graph.input, graph)
-    log_p = b.add("log_softmax", b.start_output(), name="log_p")
-    picked = b.add("pick", log_p, b.input("label", ()), name="picked")
-    return b.graph("loss", b.add("negative", picked, name="loss"))
 
 
 def batches(count=12, last=5):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from diglot.graph import Graph, Node
+from diglot.graph import Graph, Node, rewritten
 from diglot.operators import Attrs
 
 _BOUNDS = {"lower_bound": 0.125, "upper_bound": 0.334}  # of random slopes, where none are given
@@ -43,14 +43,11 @@ def with_drawn_slopes(graph: Graph) -> Graph:
     """
     if not any(node.has_random_slopes for node in graph.nodes):
         return graph
-    nodes: list[Node] = []
-    at: list[int] = []  # where each node of the graph lies now
-    for node in graph.nodes:
-        given = replace(node, inputs=tuple((at[i], o) for i, o in node.inputs))
-        nodes += _drawn(given, len(nodes)) if node.has_random_slopes else [given]
-        at.append(len(nodes) - 1)
-    heads = tuple((at[i], o) for i, o in graph.heads)
-    return replace(graph, nodes=tuple(nodes), heads=heads)
+
+    def drawn(node: Node, index: int, first: int) -> list[Node]:
+        return _drawn(node, first) if node.has_random_slopes else [node]
+
+    return rewritten(graph, drawn)
 
 
 def _drawn(node: Node, first: int) -> list[Node]:

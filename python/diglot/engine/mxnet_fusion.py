@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 from diglot.engine.mxnet_operators import has_own
 from diglot.engine.mxnet_versions import fuse, symbol_of, written_for
-from diglot.graph import Graph, Node
+from diglot.graph import Graph, Node, rewritten
 
 __all__ = ["fused", "layers_meant", "may_fuse"]
 
@@ -103,22 +102,9 @@ def _within_groups(symbol: Any) -> tuple[set[str], set[str]]:
 
 def _kept_apart(graph: Graph, names: set[str]) -> Graph:
     """Return the graph with a layer that does nothing behind each of these, for others to take."""
-    nodes: list[Node] = []
-    at: list[int] = []  # where each node of the graph lies now
-    copies: dict[int, int] = {}
-    for index, node in enumerate(graph.nodes):
-        inputs = tuple(_place(start, output, at, copies) for start, output in node.inputs)
-        nodes.append(replace(node, inputs=inputs))
-        at.append(len(nodes) - 1)
-        if node.name in names:
-            nodes.append(Node("BlockGrad", f"{node.name}{_APART}", {}, ((len(nodes) - 1, 0),)))
-            copies[index] = len(nodes) - 1
-    heads = tuple(_place(start, output, at, copies) for start, output in graph.heads)
-    return replace(graph, nodes=tuple(nodes), heads=heads)
 
+    def parted(node: Node, index: int, first: int) -> list[Node]:
+        behind = Node("BlockGrad", f"{node.name}{_APART}", {}, ((first, 0),))
+        return [node, behind] if node.name in names else [node]
 
-def _place(
-    start: int, output: int, at: Sequence[int], copies: Mapping[int, int]
-) -> tuple[int, int]:
-    """Return where an output of the old graph lies in the new one."""
-    return (copies[start], 0) if start in copies and output == 0 else (at[start], output)
+    return rewritten(graph, parted)

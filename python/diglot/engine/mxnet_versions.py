@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from diglot.errors import InputError
-from diglot.graph import Graph, Node
+from diglot.graph import Graph, Node, rewritten
 
 __all__ = [
     "calibrated",
@@ -200,25 +200,26 @@ def without_broadcasting(graph: Graph) -> Graph:
 
     The result is the same.
     """
-    nodes: list[Node] = []
-    at: list[int] = []  # where each node of the graph lies now
-    for node in graph.nodes:
-        inputs = tuple((at[i], o) for i, o in node.inputs)
+
+    def repeated(node: Node, index: int, first: int) -> list[Node]:
         op = _SAME_SHAPES.get(node.op)
-        shapes = [graph.output_shapes[i][o] for i, o in node.inputs] if op else []
+        places = graph.nodes[index].inputs if op else ()
+        shapes = [graph.output_shapes[start][output] for start, output in places]
         whole = tuple(map(max, *shapes)) if op else ()
-        if op and whole in shapes:
-            like = shapes.index(whole)
-            if shapes[0] != shapes[1]:
-                repeated = (inputs[1 - like], inputs[like])
-                nodes.append(Node("broadcast_like", f"{node.name}_repeated", {}, repeated))
-                small = (len(nodes) - 1, 0)
-                inputs = (inputs[0], small) if like == 0 else (small, inputs[1])
-            node = replace(node, op=op)
-        at.append(len(nodes))
-        nodes.append(replace(node, inputs=inputs))
-    heads = tuple((at[i], o) for i, o in graph.heads)
-    return replace(graph, nodes=tuple(nodes), heads=heads)
+        if not op or whole not in shapes:
+            return [node]
+        node = replace(node, op=op)
+        if shapes[0] == shapes[1]:
+            return [node]
+        like = shapes.index(whole)
+        by = (node.inputs[1 - like], node.inputs[like])
+        inputs = (node.inputs[0], (first, 0)) if like == 0 else ((first, 0), node.inputs[1])
+        return [
+            Node("broadcast_like", f"{node.name}_repeated", {}, by),
+            replace(node, inputs=inputs),
+        ]
+
+    return rewritten(graph, repeated)
 
 
 def fuse(mx: ModuleType, symbol: Any, *, integers: bool = False) -> Any:

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from diglot.engine.torch import load
 from diglot.engine.torch_mode import Mode, Tensor
@@ -38,7 +38,7 @@ class Recorder(Protocol):
         """
 
 
-def recorder_for(device: Tensor) -> Recorder | None:
+def recorder_for(device: Any) -> Recorder | None:
     """Return what records steps on a device; None where nothing does, or nobody asked for it.
 
     As long as it has not been measured on GPUs, it is asked for by the environment variable
@@ -161,7 +161,7 @@ class CudaRecorder:
     device : torch.device
     """
 
-    def __init__(self, device: Tensor) -> None:
+    def __init__(self, device: Any) -> None:
         self._device = device
 
     def timed(self, compute: Compute) -> tuple[list[Tensor], bool]:

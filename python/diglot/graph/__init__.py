@@ -7,6 +7,7 @@ loaded) the weights. :class:`diglot.builder.Builder` writes one.
 from diglot.graph.graph import BATCH_NORMS, COVARIATES, Graph
 from diglot.graph.input_spec import InputSpec
 from diglot.graph.nodes import Node, Parameter, Subgraph, count_nodes
+from diglot.graph.rewriting import rewritten
 from diglot.graph.shape_inference import (
     BATCH,
     InputTooSmallError,
@@ -30,4 +31,5 @@ __all__ = [
     "apply_operator",
     "count_nodes",
     "read_symbol",
+    "rewritten",
 ]
