@@ -50,10 +50,7 @@ def widens(graph: Graph) -> bool:
     (True, False)
     """
     found = _Widening(graph)
-    return any(
-        node.op == "Convolution" and _pays(node, *found.channels(index))
-        for index, node in enumerate(graph.nodes)
-    )
+    return any(found.gains(index) for index in range(len(graph.nodes)))
 
 
 def _rounded(count: int) -> int:
@@ -88,7 +85,7 @@ class _Widening:
 
     def run(self) -> Graph:
         for index, node in enumerate(self._graph.nodes):
-            if node.op == "Convolution" and _pays(node, *self.channels(index)):
+            if self.gains(index):
                 self._convolve(index, node)
             elif node.op in _BY_CHANNEL and node.inputs[0] in self._wide:
                 source = self._wide[node.inputs[0]]
@@ -105,7 +102,12 @@ class _Widening:
     def _shape(self, place: Place) -> Shape:
         return self._graph.output_shapes[place[0]][place[1]]
 
-    def channels(self, index: int) -> tuple[int, int]:
+    def gains(self, index: int) -> bool:
+        """Whether a node is a convolution that is faster in whole vectors."""
+        node = self._graph.nodes[index]
+        return node.op == "Convolution" and _pays(node, *self._channels(index))
+
+    def _channels(self, index: int) -> tuple[int, int]:
         source = self._graph.nodes[index].inputs[0]
         return self._shape(source)[1], self._shape((index, 0))[1]
 
@@ -135,7 +137,7 @@ class _Widening:
         return self._add("Concat", f"{name}_filled", {"num_args": "2", "dim": "0"}, [place, behind])
 
     def _convolve(self, index: int, node: Node) -> None:
-        channels, filters = self.channels(index)
+        channels, filters = self._channels(index)
         count, name = _rounded(filters), node.name
         attrs = {**node.attrs, "num_filter": str(count)}
         source = node.inputs[0]
